@@ -1,0 +1,90 @@
+"""One tree of errors. Every message says what was expected, what was found and how to mend it.
+
+    MusannifError
+    ├── ReadingError            a file or an item cannot be read
+    │   ├── EmptyTextError      there is no text in it
+    │   ├── InvalidTextError    the characters are not valid Unicode text
+    │   ├── TextTooLongError    the text is over the limit
+    │   └── UnknownFormatError  the kind of file, or its columns, are not known
+    ├── CorpusError             a labelled record breaks the schema (carries every fault)
+    ├── TaxonomyError           the taxonomy, or a label that is not in it
+    ├── RecipeError             a normalisation recipe that is unknown or altered
+    ├── BundleError             a model bundle that is missing, incomplete or altered
+    ├── BaseModelError          pretrained weights that cannot be read or do not prove equal
+    └── TrainingError           a training run that cannot start, resume or finish
+"""
+
+
+class MusannifError(Exception):
+    """Root of all errors that Musannif raises on purpose.
+
+    Args:
+        found: what is wrong, naming the item and the place.
+        expected: what would have been right.
+        remedy: what the reader can do about it.
+    """
+
+    def __init__(self, found: str, *, expected: str = "", remedy: str = "") -> None:
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+        parts = [found]
+        if expected:
+            parts.append(f"expected {expected}")
+        if remedy:
+            parts.append(remedy)
+        super().__init__("; ".join(parts))
+
+
+class ReadingError(MusannifError):
+    """A file or an item cannot be read."""
+
+
+class EmptyTextError(ReadingError):
+    """There is no text in the item."""
+
+
+class InvalidTextError(ReadingError):
+    """The characters of the item are not valid Unicode text."""
+
+
+class TextTooLongError(ReadingError):
+    """The text is longer than the limit."""
+
+
+class UnknownFormatError(ReadingError):
+    """The kind of file, or its columns, are not known."""
+
+
+class CorpusError(MusannifError):
+    """A labelled record breaks the schema.
+
+    Args:
+        faults: one line for every fault, each naming file and line.
+    """
+
+    def __init__(self, faults: list[str], *, remedy: str = "") -> None:
+        self.faults = tuple(faults)
+        shown = "\n  ".join(faults[:20])
+        more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
+        super().__init__(f"{len(faults)} faults in the corpus:\n  {shown}{more}", remedy=remedy)
+
+
+class TaxonomyError(MusannifError):
+    """The taxonomy is malformed, or a label is not in it."""
+
+
+class RecipeError(MusannifError):
+    """A normalisation recipe is unknown or was altered."""
+
+
+class BundleError(MusannifError):
+    """A model bundle is missing, incomplete or altered."""
+
+
+class BaseModelError(MusannifError):
+    """Pretrained weights cannot be read, or do not prove equal to their source."""
+
+
+class TrainingError(MusannifError):
+    """A training run cannot start, resume or finish."""

@@ -1,0 +1,106 @@
+"""The frozen records that cross the rooms of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nlp.errors import MusannifError
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text to classify.
+
+    Attributes:
+        id: the caller's id, or one made from the place of the text (``file.csv:12``).
+        text: the raw text, as read.
+    """
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that could not be read or classified; the others of its batch go on.
+
+    Attributes:
+        id: the item's id.
+        error: what was expected, found, and how to mend it.
+    """
+
+    id: str
+    error: MusannifError
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open range of characters, ``[start, end)``, in the raw text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A label given to a text, with its calibrated probability in ``[0, 1]``."""
+
+    id: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The tags of one text.
+
+    Attributes:
+        id: the document's id.
+        tags: by level of the taxonomy (``goals``, ``targets``, ...), the labels that pass their thresholds,
+            most probable first.
+        needs_review: the model is not sure enough to be left alone with this text.
+        scores: the probability of every label by level, where asked for.
+    """
+
+    id: str
+    tags: Mapping[str, tuple[Tag, ...]]
+    needs_review: bool
+    scores: Mapping[str, Mapping[str, float]] | None = None
+
+    def to_dict(self, model: str) -> dict[str, Any]:
+        """The item as the contract writes it: one key for each level, then review and model.
+
+        Args:
+            model: name and version of the bundle that gave the tags.
+        """
+        item: dict[str, Any] = {"id": self.id}
+        for level, tags in self.tags.items():
+            item[level] = [{"id": tag.id, "score": round(tag.score, 4)} for tag in tags]
+        item["needs_review"] = self.needs_review
+        item["model"] = model
+        if self.scores is not None:
+            item["scores"] = {
+                level: {label: round(score, 4) for label, score in scores.items()}
+                for level, scores in self.scores.items()
+            }
+        return item
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """A text of the corpus with its gold labels.
+
+    Attributes:
+        id: unique in the corpus.
+        text: the raw text.
+        labels: label ids by level; a level that is absent was not annotated and is masked in training.
+        group: texts about one practice share a group and never part in a split.
+        meta: the record's other fields (``kind``, ``dialect``, ``country``, ``lang`` ...).
+    """
+
+    id: str
+    text: str
+    labels: Mapping[str, tuple[str, ...]]
+    group: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
