@@ -1,0 +1,248 @@
+"""The bundle: one folder that holds all that tagging needs, and the hashes to prove that it is whole.
+
+    manifest.json        format, name, versions, provenance; size and sha256 of every other file
+    encoder.json         window length, overlap, prefix, dimension
+    encoder.onnx         the runtime graph; its weights lie in
+    encoder.safetensors  8-bit weights with their scales
+    tokenizer.json
+    heads.safetensors    <level>.weight, <level>.bias
+    taxonomy.json        the labels that the heads answer for
+    normaliser.json      the recipe that the encoder was trained with
+    calibration.json     temperature by level
+    thresholds.json      threshold by label, and the review margin
+    metrics.json         what was measured, on what
+    README.md            the model card
+
+Nothing in it is pickled, and nothing falls back to random weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from models.calibration import Calibration, Thresholds
+from models.encoder import OnnxEncoder
+from models.heads import LinearHead
+from models.tagger import Tagger
+from models.tokenizer import WindowTokenizer
+from nlp.errors import BundleError
+from nlp.normalise import Recipe
+from nlp.taxonomy import Taxonomy, parse_taxonomy
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+DEFAULT_BUNDLE = Path(__file__).with_name("bundles") / "default"
+FILES = (
+    "encoder.json",
+    "encoder.onnx",
+    "encoder.safetensors",
+    "tokenizer.json",
+    "heads.safetensors",
+    "taxonomy.json",
+    "normaliser.json",
+    "calibration.json",
+    "thresholds.json",
+    "metrics.json",
+    "README.md",
+)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says of itself.
+
+    Attributes:
+        name: e.g. ``musannif-default``.
+        version: of the model.
+        files: sha256 by file name.
+        sizes: bytes by file name.
+        versions: of taxonomy, recipe and thresholds: the fingerprints that every answer names.
+        training: provenance: base, seed, data hash, git commit, configuration.
+    """
+
+    name: str
+    version: str
+    files: Mapping[str, str]
+    sizes: Mapping[str, int]
+    versions: Mapping[str, str]
+    training: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """Name and version in one word."""
+        return f"{self.name}@{self.version}"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a bundle's manifest, without looking at its files.
+
+    Raises:
+        BundleError: there is no bundle, it was left half-written, or it is of another format.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise BundleError(
+            f"there is no folder {folder}", expected="a model bundle", remedy="give the bundle's folder with --bundle"
+        )
+    if not path.is_file():
+        raise BundleError(
+            f"{folder} has no {MANIFEST}",
+            expected="a complete bundle",
+            remedy="it may be half-written: copy it again, or run musannif bundle build",
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise BundleError(
+                f"{folder} is of format {data['format']}",
+                expected=f"format {FORMAT}",
+                remedy="use the Musannif version that wrote it",
+            )
+        return Manifest(
+            name=data["name"],
+            version=data["version"],
+            files={name: entry["sha256"] for name, entry in data["files"].items()},
+            sizes={name: entry["bytes"] for name, entry in data["files"].items()},
+            versions=data["versions"],
+            training=data["training"],
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"{path} cannot be read: {error!r}", expected="a manifest", remedy="copy the bundle again"
+        ) from error
+
+
+def verify_bundle(folder: Path) -> Manifest:
+    """Check that every file of a bundle is there and unaltered.
+
+    Raises:
+        BundleError: names every file that is missing or altered, with the hash expected and found.
+    """
+    manifest = read_manifest(folder)
+    unlisted = [name for name in FILES if name not in manifest.files]
+    faults = [f"{name} is not in the manifest" for name in unlisted]
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            faults.append(f"{name} is missing")
+        elif (found := sha256_of(path)) != expected:
+            faults.append(f"{name} has sha256 {found[:12]}…, the manifest says {expected[:12]}…")
+    if faults:
+        raise BundleError(
+            f"the bundle {folder} is damaged: " + ", ".join(faults),
+            expected="every file as it was written",
+            remedy="copy the bundle again, or restore it from git",
+        )
+    return manifest
+
+
+def load_tagger(folder: Path = DEFAULT_BUNDLE, *, threads: int | None = None) -> Tagger:
+    """Verify a bundle and open it.
+
+    Args:
+        folder: the bundle.
+        threads: threads of one forward pass; all processors of this process if not given.
+
+    Raises:
+        BundleError: the bundle is missing, incomplete, altered, or does not fit its own taxonomy.
+    """
+    manifest = verify_bundle(folder)
+    taxonomy = load_bundle_taxonomy(folder)
+    encoder_config = _read_json(folder, "encoder.json")
+    tokenizer = WindowTokenizer.from_file(
+        folder / "tokenizer.json",
+        prefix=encoder_config["prefix"],
+        most_tokens=encoder_config["window"],
+        overlap=encoder_config["overlap"],
+    )
+    return Tagger(
+        name=manifest.model,
+        taxonomy=taxonomy,
+        recipe=Recipe.from_dict(_read_json(folder, "normaliser.json")),
+        encoder=OnnxEncoder(folder / "encoder.onnx", tokenizer, threads=threads),
+        heads=_load_heads(folder, taxonomy, int(encoder_config["dimension"])),
+        calibration=Calibration(_read_json(folder, "calibration.json")["temperature"]),
+        thresholds=Thresholds.from_dict(taxonomy, _read_json(folder, "thresholds.json")),
+    )
+
+
+def load_bundle_taxonomy(folder: Path) -> Taxonomy:
+    """The taxonomy that a bundle carries."""
+    return parse_taxonomy(_read_json(folder, "taxonomy.json"), origin=str(folder / "taxonomy.json"))
+
+
+def write_manifest(
+    folder: Path, *, name: str, version: str, versions: Mapping[str, str], training: Mapping[str, Any]
+) -> Manifest:
+    """Seal a bundle whose files are all written: hash them, and write the manifest last.
+
+    Raises:
+        BundleError: a file is missing.
+    """
+    missing = [file for file in FILES if not (folder / file).is_file()]
+    if missing:
+        raise BundleError(f"{folder} lacks {missing}", expected="every file of a bundle")
+    data = {
+        "format": FORMAT,
+        "name": name,
+        "version": version,
+        "versions": dict(versions),
+        "training": dict(training),
+        "files": {
+            file: {"sha256": sha256_of(folder / file), "bytes": (folder / file).stat().st_size} for file in FILES
+        },
+    }
+    write_json(folder / MANIFEST, data)
+    return read_manifest(folder)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON that is the same for the same data: sorted keys, Arabic as it is."""
+    path.write_text(json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put a finished folder in the place of another, so that no half-written one is ever seen there."""
+    old = target.with_name(target.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_json(folder: Path, name: str) -> Any:
+    try:
+        return json.loads((folder / name).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, FileNotFoundError) as error:
+        raise BundleError(f"{folder / name} cannot be read: {error}", expected="JSON") from error
+
+
+def _load_heads(folder: Path, taxonomy: Taxonomy, dimension: int) -> dict[str, LinearHead]:
+    tensors = load_file(folder / "heads.safetensors")
+    heads = {}
+    for level in taxonomy.levels:
+        weight, bias = tensors.get(f"{level.name}.weight"), tensors.get(f"{level.name}.bias")
+        expected = (len(level.labels), dimension)
+        if weight is None or bias is None or weight.shape != expected or bias.shape != expected[:1]:
+            raise BundleError(
+                f"{folder / 'heads.safetensors'} has no head of shape {expected} for {level.name}",
+                expected="one head for each level of the bundle's taxonomy",
+            )
+        heads[level.name] = LinearHead(weight.astype(np.float32), bias.astype(np.float32))
+    return heads

@@ -1,0 +1,58 @@
+"""A deterministic tagger without weights: it drives the whole product in tests and demonstrations of the API."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.calibration import Calibration, Thresholds
+from models.encoder import Encoded
+from models.heads import Floats, LinearHead
+from models.tagger import Tagger
+from nlp.normalise import find_recipe
+from nlp.records import Span
+from nlp.taxonomy import Taxonomy
+
+_DIMENSION = 64
+
+
+class StubEncoder:
+    """Counts hashed character trigrams: equal texts get equal embeddings, similar texts similar ones."""
+
+    dimension = _DIMENSION
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Encode texts, each as one window."""
+        return [Encoded(_embed(text)[None], (Span(0, len(text)),)) for text in texts]
+
+
+def _embed(text: str) -> Floats:
+    counts = np.zeros(_DIMENSION, np.float32)
+    for start in range(max(1, len(text) - 2)):
+        digest = hashlib.blake2b(text[start : start + 3].encode(), digest_size=2).digest()
+        counts[int.from_bytes(digest) % _DIMENSION] += 1
+    embedding: Floats = counts / max(float(np.linalg.norm(counts)), 1.0)
+    return embedding
+
+
+def stub_tagger(taxonomy: Taxonomy) -> Tagger:
+    """A tagger whose tags depend on the text alone, and mean nothing."""
+    heads = {}
+    for level in taxonomy.levels:
+        rows = [_embed(f"{level.name} {label.id} {label.title['ar']}") for label in level.labels]
+        heads[level.name] = LinearHead(8 * np.stack(rows), np.full(len(rows), -2, np.float32))
+    return Tagger(
+        name="stub",
+        taxonomy=taxonomy,
+        recipe=find_recipe("light"),
+        encoder=StubEncoder(),
+        heads=heads,
+        calibration=Calibration({level.name: 1.0 for level in taxonomy.levels}),
+        thresholds=Thresholds(
+            by_level={level.name: np.full(len(level.labels), 0.5, np.float32) for level in taxonomy.levels},
+            review_level=taxonomy.levels[0].name,
+            review_margin=0.1,
+        ),
+    )

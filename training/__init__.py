@@ -1,0 +1,1 @@
+"""From the corpus to a bundle: base encoder, corpus checks, splits, the loop, evaluation."""

@@ -1,0 +1,188 @@
+"""A Hugging Face ``BertModel`` as an ONNX graph of 8-bit products, with its weights in safetensors.
+
+Weights of matrices are symmetric 8-bit integers with one scale a column; activations are quantised at run time. The
+graph refers to the weights inside the safetensors file by their place in it, so they exist once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from safetensors.numpy import save_file
+from transformers import BertConfig, BertModel
+
+from nlp.errors import BaseModelError
+
+Tensors = dict[str, NDArray[np.generic]]
+_TYPES = {"I8": TensorProto.INT8, "F32": TensorProto.FLOAT}
+
+
+def export_encoder(model: BertModel, folder: Path) -> None:
+    """Write ``encoder.safetensors`` and ``encoder.onnx``.
+
+    The graph takes ``token_ids``, int64 of shape ``(rows, length)`` without padding, and gives ``embedding``,
+    float32 of shape ``(rows, hidden)``: the mean of the last layer over all tokens.
+
+    Raises:
+        BaseModelError: the model is not a plain BERT encoder.
+    """
+    config = model.config
+    if config.hidden_act != "gelu" or config.is_decoder:
+        raise BaseModelError(
+            f"an encoder with activation {config.hidden_act!r}, decoder {config.is_decoder}",
+            expected="a BERT encoder with gelu",
+        )
+    tensors = quantised_tensors(model)
+    save_file(tensors, folder / "encoder.safetensors")
+    graph = _Graph(folder / "encoder.safetensors").build(config)
+    onnx.save(graph, folder / "encoder.onnx")
+
+
+def quantised_tensors(model: BertModel) -> Tensors:
+    """The weights of a BERT encoder, matrices as 8-bit integers.
+
+    Returns:
+        ``<name>.weight`` int8 of shape ``(inputs, outputs)`` with ``<name>.scale`` and ``<name>.bias``, the query, key
+        and value projections of a layer as one matrix; embeddings as int8 rows with a scale each; layer norms and
+        positions (with the token type added) as float32.
+    """
+    state = {name: value.detach().float().numpy() for name, value in model.state_dict().items()}
+    found: Tensors = {}
+    words, scale = _quantise(state["embeddings.word_embeddings.weight"], axis=1)
+    found["words.weight"], found["words.scale"] = words, scale
+    found["positions"] = (
+        state["embeddings.position_embeddings.weight"] + state["embeddings.token_type_embeddings.weight"][0]
+    )
+    found["embedding_norm.weight"] = state["embeddings.LayerNorm.weight"]
+    found["embedding_norm.bias"] = state["embeddings.LayerNorm.bias"]
+    for index in range(model.config.num_hidden_layers):
+        source = f"encoder.layer.{index}."
+        attention = [f"{source}attention.self.{part}" for part in ("query", "key", "value")]
+        matrices = {
+            "attention": (
+                np.concatenate([state[f"{name}.weight"] for name in attention]),
+                np.concatenate([state[f"{name}.bias"] for name in attention]),
+            )
+        }
+        for name, origin in (
+            ("attention_out", "attention.output.dense"),
+            ("widen", "intermediate.dense"),
+            ("narrow", "output.dense"),
+        ):
+            matrices[name] = (state[f"{source}{origin}.weight"], state[f"{source}{origin}.bias"])
+        for name, (weight, bias) in matrices.items():
+            values, scale = _quantise(weight.T, axis=0)
+            found[f"layer.{index}.{name}.weight"] = np.ascontiguousarray(values)
+            found[f"layer.{index}.{name}.scale"] = scale
+            found[f"layer.{index}.{name}.bias"] = bias
+        for name, origin in (("attention_norm", "attention.output.LayerNorm"), ("norm", "output.LayerNorm")):
+            found[f"layer.{index}.{name}.weight"] = state[f"{source}{origin}.weight"]
+            found[f"layer.{index}.{name}.bias"] = state[f"{source}{origin}.bias"]
+    return found
+
+
+def _quantise(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric 8-bit integers with one scale for each slice along the other axis."""
+    scale = np.maximum(np.abs(weight).max(axis=axis, keepdims=True), 1e-12) / 127
+    values = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
+    return values, scale.reshape(-1, 1)[:, 0].astype(np.float32)
+
+
+class _Graph:
+    """Builds the graph over the weights of one safetensors file."""
+
+    def __init__(self, weights: Path) -> None:
+        self._file = weights.name
+        with weights.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            self._header: Mapping[str, dict[str, object]] = json.loads(file.read(length))
+        self._data_start = 8 + length
+        self._nodes: list[onnx.NodeProto] = []
+        self._initializers: list[onnx.TensorProto] = []
+
+    def build(self, config: BertConfig) -> onnx.ModelProto:
+        for name in self._header:
+            if name != "__metadata__":
+                self._external(name)
+        hidden = self._embeddings(float(config.layer_norm_eps))
+        for index in range(config.num_hidden_layers):
+            hidden = self._layer(hidden, f"layer.{index}", config)
+        self._add("ReduceMean", [hidden], "embedding", axes=[1], keepdims=0)
+        graph = helper.make_graph(
+            self._nodes,
+            "encoder",
+            [helper.make_tensor_value_info("token_ids", TensorProto.INT64, ["rows", "length"])],
+            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["rows", config.hidden_size])],
+            self._initializers,
+        )
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="musannif")
+
+    def _external(self, name: str) -> None:
+        entry = self._header[name]
+        start, end = entry["data_offsets"]  # type: ignore[misc]
+        tensor = TensorProto(name=name, data_type=_TYPES[str(entry["dtype"])], dims=entry["shape"])
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (
+            ("location", self._file),
+            ("offset", str(self._data_start + start)),
+            ("length", str(end - start)),
+        ):
+            tensor.external_data.add(key=key, value=value)
+        self._initializers.append(tensor)
+
+    def _add(self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: object) -> str:
+        self._nodes.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
+        return output
+
+    def _integers(self, name: str, values: list[int]) -> str:
+        self._initializers.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
+        return name
+
+    def _embeddings(self, epsilon: float) -> str:
+        self._add("Gather", ["words.weight", "token_ids"], "words.integers")
+        self._add("Cast", ["words.integers"], "words.floats", to=TensorProto.FLOAT)
+        self._add("Gather", ["words.scale", "token_ids"], "words.scales")
+        self._add("Unsqueeze", ["words.scales", self._integers("last", [-1])], "words.scales3")
+        self._add("Mul", ["words.floats", "words.scales3"], "words")
+        self._add("Shape", ["token_ids"], "length", start=1, end=2)
+        self._add("Slice", ["positions", self._integers("zero", [0]), "length", "zero"], "positions.used")
+        self._add("Add", ["words", "positions.used"], "embeddings")
+        return self._add(
+            "LayerNormalization",
+            ["embeddings", "embedding_norm.weight", "embedding_norm.bias"],
+            "embedded",
+            epsilon=epsilon,
+        )
+
+    def _product(self, hidden: str, name: str) -> str:
+        inputs = [hidden, f"{name}.weight", f"{name}.scale", "", f"{name}.bias"]
+        return self._add("DynamicQuantizeMatMul", inputs, f"{name}.out", domain="com.microsoft")
+
+    def _skip_norm(self, hidden: str, skip: str, name: str, epsilon: float) -> str:
+        inputs = [hidden, skip, f"{name}.weight", f"{name}.bias"]
+        return self._add("SkipLayerNormalization", inputs, f"{name}.out", domain="com.microsoft", epsilon=epsilon)
+
+    def _layer(self, hidden: str, name: str, config: BertConfig) -> str:
+        epsilon = float(config.layer_norm_eps)
+        packed = self._product(hidden, f"{name}.attention")
+        parts = [f"{name}.{part}" for part in ("query", "key", "value")]
+        self._nodes.append(helper.make_node("Split", [packed], parts, name=f"{name}.split", axis=2))
+        context = self._add(
+            "MultiHeadAttention",
+            parts,
+            f"{name}.context",
+            domain="com.microsoft",
+            num_heads=config.num_attention_heads,
+        )
+        attended = self._skip_norm(
+            self._product(context, f"{name}.attention_out"), hidden, f"{name}.attention_norm", epsilon
+        )
+        wide = self._add("Gelu", [self._product(attended, f"{name}.widen")], f"{name}.gelu", domain="com.microsoft")
+        return self._skip_norm(self._product(wide, f"{name}.narrow"), attended, f"{name}.norm", epsilon)
