@@ -1,0 +1,168 @@
+"""The HTTP service."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+
+import nlp
+from models.bundle import load_tagger, read_manifest
+from models.tagger import Options, Tagger
+from nlp.errors import InvalidTextError
+from nlp.records import Classification, Document, Failure
+from service import problems
+from service.limits import BodyLimit
+from service.schemas import ClassifyRequest, ClassifyResponse, HealthResponse, InfoResponse, ItemIn, ItemOut, ModelOut
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Model:
+    """The tagger in use, with the versions that every answer names.
+
+    One text is classified at a time, on all threads: several at once would only wait for each other's processors.
+    """
+
+    tagger: Tagger
+    out: ModelOut
+    turn: threading.Lock
+
+
+def open_model(settings: Settings, tagger: Tagger | None) -> Model:
+    """Take the given tagger, or open the bundle of the settings.
+
+    Raises:
+        BundleError: the bundle is missing, incomplete or altered.
+    """
+    if tagger is None:
+        versions = read_manifest(settings.bundle).versions
+        tagger = load_tagger(settings.bundle, threads=settings.threads or None)
+    else:
+        versions = {
+            "taxonomy": f"{tagger.taxonomy.version}+{tagger.taxonomy.fingerprint[:12]}",
+            "recipe": f"{tagger.recipe.name}+{tagger.recipe.fingerprint[:12]}",
+            "thresholds": "given",
+        }
+    return Model(tagger, ModelOut(name=tagger.name, **versions), threading.Lock())
+
+
+def _model(request: Request) -> Model:
+    model: Model | None = getattr(request.app.state, "model", None)
+    if model is None:
+        raise HTTPException(503, "the model is still loading", headers={"Retry-After": "1"})
+    return model
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+ModelDep = Annotated[Model, Depends(_model)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+
+router = APIRouter()
+
+
+# Routes that tag are plain functions: the framework runs them on a thread, and the event loop stays free.
+@router.post("/v1/classify", response_model_exclude_none=True, tags=["classify"])
+def classify(body: ClassifyRequest, model: ModelDep, settings: SettingsDep) -> ClassifyResponse:
+    """Tag one text or many. A text that cannot be tagged gets a problem of its own; the others are answered."""
+    items = [ItemIn(text=body.text)] if body.items is None else body.items
+    if len(items) > settings.most_items:
+        raise HTTPException(413, f"{len(items)} items, expected at most {settings.most_items} (most_items)")
+    options = Options(
+        axes=tuple(body.axes),
+        top_k=body.top_k,
+        min_score=body.min_score,
+        all_scores=body.all_scores,
+        most_characters=settings.most_characters,
+    )
+    for axis in options.axes:
+        model.tagger.taxonomy.axis(axis)
+    answers = [_answer(model, item, position, options) for position, item in enumerate(items)]
+    return ClassifyResponse(model=model.out, items=answers)
+
+
+def _answer(model: Model, item: ItemIn, position: int, options: Options) -> ItemOut:
+    place = f"item {position}"
+    if not (item.id is None or (isinstance(item.id, (str, int)) and _is_unicode(str(item.id)))):
+        return _failed(None, InvalidTextError(f"{place}: id is not a valid string", expected="a string or an integer"))
+    if not isinstance(item.text, str):
+        error = InvalidTextError(f"{place}: text is {type(item.text).__name__}", expected="a string")
+        return _failed(item.id, error)
+    with model.turn:
+        (result,) = model.tagger.classify([Document(str(item.id), item.text)], options)
+    if isinstance(result, Failure):
+        return _failed(item.id, result.error)
+    return ItemOut(id=item.id, status=200, **_tags(result))
+
+
+def _tags(result: Classification) -> dict[str, Any]:
+    fields = result.to_dict(model="")
+    return {name: value for name, value in fields.items() if name not in ("id", "model")}
+
+
+def _failed(item_id: str | int | None, error: Any) -> ItemOut:
+    body = problems.problem_of(error)
+    return ItemOut(id=item_id, status=body["status"], problem=body)  # type: ignore[arg-type]
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+@router.get("/v1/taxonomy", tags=["model"])
+def taxonomy(model: ModelDep) -> dict[str, Any]:
+    """All axes and labels, with titles and definitions in Arabic and English and the UN URIs."""
+    return dict(model.tagger.taxonomy.source)
+
+
+@router.get("/v1/info", tags=["model"])
+def info(model: ModelDep, settings: SettingsDep) -> InfoResponse:
+    """Versions and limits."""
+    limits = {name: getattr(settings, name) for name in ("most_items", "most_characters", "most_bytes")}
+    return InfoResponse(version=nlp.__version__, model=model.out, limits=limits)
+
+
+@router.get("/healthz", tags=["operations"])
+def healthz() -> HealthResponse:
+    """The process answers."""
+    return HealthResponse(status="ok")
+
+
+@router.get("/readyz", tags=["operations"])
+def readyz(_: ModelDep) -> HealthResponse:
+    """The model is loaded; 503 before."""
+    return HealthResponse(status="ok")
+
+
+def create_app(settings: Settings, tagger: Tagger | None = None) -> FastAPI:
+    """The service.
+
+    Args:
+        settings: see :class:`~service.settings.Settings`.
+        tagger: answers instead of the bundle of the settings; tests give the stub.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.model = open_model(settings, tagger)
+        yield
+
+    app = FastAPI(
+        title="Musannif",
+        version=nlp.__version__,
+        description="Tags Arabic texts about government practices: SDG goals and targets, technologies, RITE.",
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    app.add_middleware(BodyLimit, most_bytes=settings.most_bytes)
+    problems.install(app)
+    app.include_router(router)
+    return app

@@ -1,0 +1,197 @@
+"""The command line, ``musannif``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import click
+
+import nlp
+from models.bundle import DEFAULT_BUNDLE, load_tagger, read_manifest, verify_bundle
+from models.tagger import Options
+from nlp.errors import MusannifError, UnknownFormatError
+from nlp.reading import read_documents, read_stream
+from nlp.records import Document, Failure
+from service.settings import Settings
+from service.writing import WRITERS
+
+_TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools")
+
+
+class _ExtendableGroup(click.Group):
+    """A group whose other commands are entry points ``musannif.commands``, loaded when they are called.
+
+    An entry point ``bundle.build`` joins the group ``bundle`` as ``build``.
+    """
+
+    def _found(self) -> dict[str, EntryPoint]:
+        path = "" if self.name == "main" else f"{self.name}."
+        found = {point.name: point for point in entry_points(group="musannif.commands")}
+        return {
+            name.removeprefix(path): point
+            for name, point in found.items()
+            if name.startswith(path) and "." not in name.removeprefix(path)
+        }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._found()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name in self._found():
+            command = self._found()[cmd_name].load()
+        return command
+
+
+@click.group(name="main", cls=_ExtendableGroup)
+@click.version_option(nlp.__version__, prog_name="musannif")
+def cli() -> None:
+    """Musannif (مُصنِّف) tags Arabic texts about government practices.
+
+    SDG goals and targets, technologies, and RITE dimensions; on this machine, without a network.
+    """
+
+
+@cli.command()
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="File to write; standard output if not given.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(WRITERS)),
+    help="By the suffix of --output if not given; else a table on a terminal, JSONL in a pipe.",
+)
+@click.option("--text-column", help="Column or key that holds the text; common names are found by themselves.")
+@click.option("--id-column", help="Column or key that holds the id; 'id' if there is one.")
+@click.option("--axes", help="Axes to answer, separated by commas; all if not given.")
+@click.option("--top-k", type=click.IntRange(1), help="At most so many tags a level.")
+@click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, help="No tag below this probability.")
+@click.option("--all-scores", is_flag=True, help="Also write the probability of every label (JSONL).")
+@click.option("--bundle", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE, help="Another model bundle.")
+def classify(
+    inputs: tuple[str, ...],
+    output: Path | None,
+    form: str | None,
+    text_column: str | None,
+    id_column: str | None,
+    axes: str | None,
+    top_k: int | None,
+    min_score: float,
+    all_scores: bool,
+    bundle: Path,
+) -> None:
+    """Tag texts: text files, JSONL, CSV, folders, or - for standard input.
+
+    A text or Markdown file is one document; a row of JSONL or CSV is one each. An item that cannot be read is
+    reported in its place, and the others are answered; the exit status is then 1.
+    """
+    form = form or _form_of(output)
+    options = Options(
+        axes=tuple(axes.split(",")) if axes else (), top_k=top_k, min_score=min_score, all_scores=all_scores
+    )
+    tagger = load_tagger(bundle)
+    for axis in options.axes:
+        tagger.taxonomy.axis(axis)
+    failures = 0
+    with ExitStack() as stack:
+        if output:
+            partial = output.with_name(output.name + ".partial")
+            stream = stack.enter_context(partial.open("w", encoding="utf-8", newline=""))
+        else:
+            stream = sys.stdout
+        writer = WRITERS[form](stream, tagger.taxonomy, tagger.name)
+        for item in _items(inputs, text_column, id_column):
+            result = item if isinstance(item, Failure) else tagger.classify([item], options)[0]
+            writer.write(result)
+            if isinstance(result, Failure):
+                failures += 1
+                click.echo(f"{result.id}: {result.error}".encode("utf-8", "replace").decode(), err=True)
+        writer.close()
+    if output:
+        partial.replace(output)
+    if failures:
+        raise SystemExit(1)
+
+
+def _form_of(output: Path | None) -> str:
+    if output is None:
+        return "table" if sys.stdout.isatty() else "jsonl"
+    forms = {".jsonl": "jsonl", ".csv": "csv", ".txt": "table"}
+    if output.suffix.lower() not in forms:
+        raise UnknownFormatError(
+            f"--output {output} has the suffix {output.suffix or '(none)'}",
+            expected=" or ".join(forms),
+            remedy="or say the format with --format",
+        )
+    return forms[output.suffix.lower()]
+
+
+def _items(inputs: tuple[str, ...], text_column: str | None, id_column: str | None) -> Iterator[Document | Failure]:
+    for source in inputs:
+        if source == "-":
+            yield from read_stream(sys.stdin.buffer, text_column=text_column, id_column=id_column)
+        else:
+            yield from read_documents(Path(source), text_column=text_column, id_column=id_column)
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Another model bundle.")
+def serve(host: str | None, port: int | None, bundle: Path | None) -> None:
+    """Serve the API; the documentation is at /docs."""
+    import uvicorn
+
+    from service.app import create_app
+
+    given = {"host": host, "port": port, "bundle": bundle}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    verify_bundle(settings.bundle)
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port)
+
+
+@cli.group(cls=_ExtendableGroup)
+def bundle() -> None:
+    """Model bundles."""
+
+
+@bundle.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE)
+def verify(folder: Path) -> None:
+    """Check that a bundle is whole and unaltered."""
+    manifest = verify_bundle(folder)
+    click.echo(f"{manifest.model}: {len(manifest.files)} files, {sum(manifest.sizes.values()):,} bytes, all as written")
+
+
+@bundle.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE)
+def info(folder: Path) -> None:
+    """Say what a bundle is, what it was trained on, and what was measured."""
+    manifest = read_manifest(folder)
+    click.echo(f"{manifest.model}\n")
+    for name, value in manifest.versions.items():
+        click.echo(f"{name:12} {value}")
+    for name, value in manifest.training.items():
+        if name != "config":
+            click.echo(f"{name:12} {value}")
+    click.echo(f"\n{(folder / 'README.md').read_text(encoding='utf-8')}")
+
+
+def main() -> None:
+    """Run the command line; errors of ours come out as one line, with exit status 2."""
+    try:
+        cli(standalone_mode=True)
+    except MusannifError as error:
+        click.echo(f"musannif: {error}".encode("utf-8", "replace").decode(), err=True)
+        raise SystemExit(2) from None
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _TRAIN_EXTRA:
+            raise
+        click.echo(
+            f"musannif: {error.name} is not installed; this command needs: pip install 'musannif[train]'", err=True
+        )
+        raise SystemExit(2) from None

@@ -1,0 +1,54 @@
+"""Errors as problems of RFC 9457 (``application/problem+json``)."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from nlp.errors import MusannifError, TaxonomyError, TextTooLongError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(status: int, detail: str, kind: str = "about:blank", title: str = "") -> dict[str, Any]:
+    """The body of a problem."""
+    return {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
+
+
+def problem_of(error: MusannifError) -> dict[str, Any]:
+    """The problem that an error of ours is: its name is the type, its message the detail."""
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if isinstance(error, TextTooLongError) else 422
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
+    return problem(int(status), str(error), kind=f"urn:musannif:{words.replace(' ', '-')}", title=words.capitalize())
+
+
+def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
+    """A response that carries a problem."""
+    return JSONResponse(body, status_code=body["status"], media_type=MEDIA_TYPE, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of an app with a problem; nothing of the inside shows."""
+
+    @app.exception_handler(TaxonomyError)
+    async def _taxonomy(_: Request, error: TaxonomyError) -> JSONResponse:
+        return problem_response(problem_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:5])
+        return problem_response(problem(422, faults.encode("utf-8", "replace").decode()))
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        return problem_response(problem(error.status_code, str(error.detail)), dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(_: Request, __: Exception) -> JSONResponse:
+        return problem_response(problem(500, "an unexpected error; the log of the service has the details"))

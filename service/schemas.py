@@ -1,0 +1,99 @@
+"""What goes over the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+# Text and id of an item are checked one by one, so that a bad one fails alone and not the request.
+_Text = Annotated[Any, WithJsonSchema({"type": "string", "description": "Raw text, in any language."})]
+_Id = Annotated[
+    Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}], "default": None})
+]
+
+
+class ItemIn(BaseModel):
+    """One text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: _Id = None
+    text: _Text = None
+
+
+class ClassifyRequest(BaseModel):
+    """One text, or many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: _Text = None
+    items: list[ItemIn] | None = None
+    axes: list[str] = Field(default=[], description="Axes to answer; all if empty.")
+    top_k: int | None = Field(default=None, ge=1, description="At most so many tags a level.")
+    min_score: float = Field(default=0.0, ge=0, le=1, description="No tag below this probability.")
+    all_scores: bool = Field(default=False, description="Also give the probability of every label.")
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> ClassifyRequest:
+        if (self.text is None) == (self.items is None):
+            raise ValueError("expected either 'text' or 'items', found " + ("neither" if self.items is None else "both"))
+        return self
+
+
+class TagOut(BaseModel):
+    """A label with its calibrated probability."""
+
+    id: str
+    score: float
+
+
+class ProblemOut(BaseModel):
+    """A problem as RFC 9457 describes it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class ItemOut(BaseModel):
+    """The answer to one text: tags by level of the taxonomy where ``status`` is 200, else a problem."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str | int | None
+    status: int
+    needs_review: bool | None = None
+    scores: dict[str, dict[str, float]] | None = None
+    problem: ProblemOut | None = None
+
+
+class ModelOut(BaseModel):
+    """Which model, taxonomy and thresholds gave an answer."""
+
+    name: str
+    taxonomy: str
+    recipe: str
+    thresholds: str
+
+
+class ClassifyResponse(BaseModel):
+    """Answers in the order of the items."""
+
+    model: ModelOut
+    items: list[ItemOut]
+
+
+class InfoResponse(BaseModel):
+    """What this service is and what it takes."""
+
+    version: str
+    model: ModelOut
+    limits: dict[str, int]
+
+
+class HealthResponse(BaseModel):
+    """``ok``, and nothing else."""
+
+    status: str

@@ -1,0 +1,120 @@
+"""The two baselines that every model must beat, trained on the same corpus and measured in the same way."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from models.encoder import Encoder, OnnxEncoder
+from models.heads import Floats
+from models.tokenizer import WindowTokenizer
+from nlp.normalise import Recipe
+from nlp.records import LabelledText
+from nlp.taxonomy import Taxonomy
+from training.config import load_config
+from training.corpus import Splits, read_splits
+from training.evaluation import Evaluation, evaluate_scores
+from training.fitting import fit_thresholds
+from training.graph import export_encoder
+from training.metrics import gold
+from training.network import EMBEDDED, load_base
+
+
+def run_baselines(
+    taxonomy: Taxonomy, recipe: Recipe, corpus: Path, texts: Sequence[LabelledText]
+) -> dict[str, Evaluation]:
+    """Train both baselines on a corpus and measure them on other texts.
+
+    Args:
+        taxonomy: the labels.
+        recipe: the same normalisation as the model's.
+        corpus: folder of the split corpus.
+        texts: what to measure on.
+    """
+    splits = read_splits(corpus, taxonomy)
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = frozen_encoder(Path(folder))
+        return {
+            "character TF-IDF + logistic regression": tfidf_baseline(taxonomy, recipe, splits, texts),
+            "frozen base encoder + logistic regression": frozen_baseline(taxonomy, recipe, encoder, splits, texts),
+        }
+
+
+def frozen_encoder(folder: Path) -> Encoder:
+    """The embedded base as it is, exported to a folder and opened there."""
+    model, tokenizer = load_base(EMBEDDED)
+    export_encoder(model, folder)
+    tokenizer.save_pretrained(folder)
+    config = load_config()
+    cutter = WindowTokenizer.from_file(
+        folder / "tokenizer.json", prefix=config.prefix, most_tokens=config.window, overlap=config.overlap
+    )
+    return OnnxEncoder(folder / "encoder.onnx", cutter)
+
+
+def tfidf_baseline(taxonomy: Taxonomy, recipe: Recipe, splits: Splits, texts: Sequence[LabelledText]) -> Evaluation:
+    """Character TF-IDF (2 to 5 letters within words) with one logistic regression a label."""
+    vectorizer = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(2, 5), min_df=2, max_features=200_000, sublinear_tf=True, dtype=np.float32
+    )
+    train = vectorizer.fit_transform([recipe(text.text) for text in splits.train])
+    features = [
+        vectorizer.transform([recipe(text.text) for text in part]) for part in (splits.validation, texts)
+    ]
+    return _regression_baseline(taxonomy, splits, texts, train, features, strength=10.0)
+
+
+def frozen_baseline(
+    taxonomy: Taxonomy, recipe: Recipe, encoder: Encoder, splits: Splits, texts: Sequence[LabelledText]
+) -> Evaluation:
+    """The base encoder as it is, with one logistic regression a label on the mean of its window embeddings.
+
+    Args:
+        taxonomy: the labels.
+        recipe: normalisation.
+        encoder: the base before any training.
+        splits: the corpus.
+        texts: what to measure on.
+    """
+    scaler = StandardScaler()
+    train, validation, measured = (
+        np.stack([
+            encoded.embeddings.mean(axis=0) if len(encoded.embeddings) else np.zeros(encoder.dimension, np.float32)
+            for encoded in encoder.encode([recipe(text.text) for text in part])
+        ])
+        for part in (splits.train, splits.validation, texts)
+    )
+    train = scaler.fit_transform(train)
+    features = [scaler.transform(validation), scaler.transform(measured)]
+    return _regression_baseline(taxonomy, splits, texts, train, features, strength=0.02)
+
+
+def _regression_baseline(
+    taxonomy: Taxonomy, splits: Splits, texts: Sequence[LabelledText], train: Any, features: list[Any], strength: float
+) -> Evaluation:
+    """One class-balanced logistic regression a label; thresholds fitted on the validation part, as for the model."""
+    scores: list[dict[str, Floats]] = [{}, {}]
+    for level in taxonomy.levels:
+        truth, known = gold(splits.train, level)
+        columns: list[list[Floats]] = [[], []]
+        for label in range(len(level.labels)):
+            target = truth[known, label]
+            if target.any() and not target.all():
+                model = LogisticRegression(C=strength, class_weight="balanced", solver="liblinear")
+                model.fit(train[known], target)
+                predicted = [model.predict_proba(part)[:, 1] for part in features]
+            else:
+                predicted = [np.zeros(part.shape[0]) for part in features]
+            for column, values in zip(columns, predicted, strict=True):
+                column.append(values.astype(np.float32))
+        for part, column in zip(scores, columns, strict=True):
+            part[level.name] = np.stack(column, axis=1)
+    thresholds = fit_thresholds(taxonomy, scores[0], splits.validation)
+    return evaluate_scores(taxonomy, thresholds, scores[1], texts)

@@ -1,0 +1,89 @@
+"""What is fitted on held-out data: temperatures, thresholds and the review margin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from models.calibration import Calibration, Thresholds
+from models.heads import Floats, probabilities
+from nlp.records import LabelledText
+from nlp.taxonomy import Taxonomy
+from training.metrics import Bools, gold
+
+_GRID = np.arange(0.10, 0.91, 0.01)
+# A label's own best threshold counts as much as the level's once it has this many positive examples.
+_PRIOR_EXAMPLES = 20
+_REVIEW_PRECISION = 0.95
+
+
+def fit_calibration(taxonomy: Taxonomy, logits: Mapping[str, Floats], texts: Sequence[LabelledText]) -> Calibration:
+    """Temperatures that make the held-out labels most likely, from the top level down.
+
+    Args:
+        taxonomy: gives levels and hierarchy.
+        logits: uncalibrated, of the held-out texts, by level.
+        texts: the held-out texts.
+    """
+    temperature = {level.name: 1.0 for level in taxonomy.levels}
+    for level in taxonomy.levels:
+        truth, known = gold(texts, level)
+
+        def loss(
+            log_temperature: float, name: str = level.name, truth: Bools = truth, known: NDArray[np.bool_] = known
+        ) -> float:
+            tried = Calibration({**temperature, name: float(np.exp(log_temperature))})
+            scores = np.clip(probabilities(taxonomy, tried(logits))[name], 1e-6, 1 - 1e-6)[known]
+            return float(-np.where(truth[known], np.log(scores), np.log(1 - scores)).mean())
+
+        best = minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded")
+        temperature[level.name] = round(float(np.exp(best.x)), 4)
+    return Calibration(temperature)
+
+
+def fit_thresholds(taxonomy: Taxonomy, scores: Mapping[str, Floats], texts: Sequence[LabelledText]) -> Thresholds:
+    """Thresholds that give the best F1 on held-out data.
+
+    Each level gets the threshold of its best micro F1. Each label's own best is shrunk towards it, the more the fewer
+    positive examples it has. The review margin is the smallest at which the confident texts reach a precision of 0.95
+    on the first level.
+
+    Args:
+        taxonomy: gives levels and hierarchy.
+        scores: calibrated probabilities of the held-out texts, by level.
+        texts: the held-out texts.
+    """
+    by_level = {}
+    for level in taxonomy.levels:
+        truth, known = gold(texts, level)
+        truth, values = truth[known], scores[level.name][known]
+        shared = _best_threshold(truth, values)
+        own = np.array([_best_threshold(truth[:, [i]], values[:, [i]], shared) for i in range(len(level.labels))])
+        share = truth.sum(axis=0) / (truth.sum(axis=0) + _PRIOR_EXAMPLES)
+        by_level[level.name] = (share * own + (1 - share) * shared).astype(np.float32)
+    first = taxonomy.levels[0]
+    thresholds = Thresholds(by_level, first.name, 0.0)
+    margin = _review_margin(*gold(texts, first), thresholds.decide(taxonomy, scores)[first.name], thresholds.margins(scores))
+    return Thresholds(by_level, first.name, margin)
+
+
+def _best_threshold(truth: Bools, scores: Floats, fallback: float = 0.5) -> float:
+    """The middle of the grid points with the best micro F1; the fallback where there is nothing to find."""
+    if not truth.any():
+        return fallback
+    given = scores[..., None] >= _GRID
+    hits = (given & truth[..., None]).sum(axis=(0, 1))
+    f1 = 2 * hits / np.maximum(given.sum(axis=(0, 1)) + truth.sum(), 1)
+    return float(np.median(_GRID[f1 >= f1.max() - 1e-9]))
+
+
+def _review_margin(truth: Bools, known: NDArray[np.bool_], given: Bools, margins: Floats) -> float:
+    truth, given, margins = truth[known], given[known], margins[known]
+    order = np.argsort(-margins, kind="stable")
+    hits = np.cumsum((truth & given).sum(axis=1)[order])
+    claims = np.cumsum(given.sum(axis=1)[order])
+    enough = np.flatnonzero((hits >= _REVIEW_PRECISION * claims) & (claims > 0))
+    return round(float(margins[order][enough[-1]]), 4) if len(enough) else float(np.ceil(margins.max()))

@@ -1,0 +1,120 @@
+"""From a finished run to a bundle: export, calibrate on what will be served, measure, seal."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+import nlp
+from models.bundle import Manifest, replace_folder, sha256_of, write_json, write_manifest
+from models.calibration import Calibration, Thresholds
+from models.encoder import OnnxEncoder
+from models.heads import LinearHead, probabilities
+from models.tagger import Tagger
+from models.tokenizer import WindowTokenizer
+from nlp.normalise import find_recipe
+from nlp.records import LabelledText
+from nlp.taxonomy import Taxonomy, load_taxonomy
+from training.card import model_card
+from training.evaluation import evaluate
+from training.fitting import fit_calibration, fit_thresholds
+from training.graph import export_encoder
+from training.runs import Run, load_network
+
+
+def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> Manifest:
+    """Build the bundle of a run.
+
+    Temperatures and thresholds are fitted on the validation part, with the exported 8-bit encoder, so that they
+    belong to what is served. The test part is measured once, at the end.
+
+    Args:
+        run: a finished run.
+        target: the bundle's folder; an older bundle there is replaced when the new one is complete.
+        name: of the bundle.
+    """
+    taxonomy = load_taxonomy(run.taxonomy)
+    splits = run.splits(taxonomy)
+    staging = target.with_name(target.name + ".partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    raw = _export(run, taxonomy, staging)
+    fitted = fit(raw, splits.validation)
+    metrics = {
+        part: evaluate(fitted, texts).to_dict()
+        for part, texts in (("validation", splits.validation), ("test", splits.test))
+        if texts
+    }
+    write_json(staging / "calibration.json", {"temperature": dict(fitted.calibration.temperature)})
+    write_json(staging / "thresholds.json", fitted.thresholds.to_dict(taxonomy))
+    write_json(staging / "metrics.json", metrics)
+    (staging / "README.md").write_text(model_card(name, run, metrics), encoding="utf-8")
+    manifest = write_manifest(
+        staging,
+        name=name,
+        version=nlp.__version__,
+        versions={
+            "taxonomy": f"{taxonomy.version}+{taxonomy.fingerprint[:12]}",
+            "recipe": f"{raw.recipe.name}+{raw.recipe.fingerprint[:12]}",
+            "thresholds": sha256_of(staging / "thresholds.json")[:12],
+        },
+        training={**run.provenance, "config": run.config.model_dump()},
+    )
+    replace_folder(staging, target)
+    return manifest
+
+
+def fit(tagger: Tagger, held_out: tuple[LabelledText, ...]) -> Tagger:
+    """The same tagger with temperatures and thresholds fitted on held-out texts."""
+    logits = tagger.logits([text.text for text in held_out])
+    calibration = fit_calibration(tagger.taxonomy, logits, held_out)
+    scores = probabilities(tagger.taxonomy, calibration(logits))
+    thresholds = fit_thresholds(tagger.taxonomy, scores, held_out)
+    return replace(tagger, calibration=calibration, thresholds=thresholds)
+
+
+def _export(run: Run, taxonomy: Taxonomy, folder: Path) -> Tagger:
+    """Write encoder, tokenizer, heads, taxonomy and recipe; gives the tagger they make, not yet fitted."""
+    network = load_network(run, taxonomy)
+    config = run.config
+    export_encoder(network.encoder, folder)
+    shutil.copyfile(run.folder / "network" / "tokenizer.json", folder / "tokenizer.json")
+    heads = {
+        name: LinearHead(head.weight.detach().numpy(), head.bias.detach().numpy())
+        for name, head in network.heads.items()
+    }
+    save_file(
+        {f"{name}.{part}": value for name, head in heads.items() for part, value in vars(head).items()},
+        folder / "heads.safetensors",
+    )
+    write_json(folder / "taxonomy.json", taxonomy.source)
+    recipe = find_recipe(config.recipe)
+    write_json(folder / "normaliser.json", recipe.to_dict())
+    window = min(config.window, network.encoder.config.max_position_embeddings)
+    settings = {
+        "prefix": config.prefix,
+        "window": window,
+        "overlap": config.overlap,
+        "dimension": network.encoder.config.hidden_size,
+    }
+    write_json(folder / "encoder.json", settings)
+    tokenizer = WindowTokenizer.from_file(
+        folder / "tokenizer.json", prefix=config.prefix, most_tokens=window, overlap=config.overlap
+    )
+    return Tagger(
+        name="unfitted",
+        taxonomy=taxonomy,
+        recipe=recipe,
+        encoder=OnnxEncoder(folder / "encoder.onnx", tokenizer),
+        heads=heads,
+        calibration=Calibration({level.name: 1.0 for level in taxonomy.levels}),
+        thresholds=Thresholds(
+            {level.name: np.full(len(level.labels), 0.5, np.float32) for level in taxonomy.levels},
+            taxonomy.levels[0].name,
+            0.0,
+        ),
+    )

@@ -1,0 +1,189 @@
+"""A training run: a folder that holds what was trained, on what, and with which settings.
+
+    run.json             configuration, provenance
+    checkpoint.safetensors  the state to resume from, while it lasts
+    network/             the trained encoder and its tokenizer, as from_pretrained opens them
+    heads.safetensors
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from transformers import AutoModel, BertModel, PreTrainedTokenizerFast
+
+from models.bundle import write_json
+from models.tokenizer import Window, WindowTokenizer
+from nlp.errors import TrainingError
+from nlp.normalise import find_recipe
+from nlp.records import LabelledText
+from nlp.taxonomy import Taxonomy, load_taxonomy
+from training.config import TrainingConfig
+from training.corpus import Splits, as_dataset, data_hash, read_splits
+from training.loop import StepReport, seed_everything, train
+from training.network import Network, load_base
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where it lies.
+        config: its settings.
+        provenance: base, seed, data hash, git commit, numbers of texts.
+        corpus: path of the corpus, to read the held-out parts again.
+        taxonomy: path of the taxonomy.
+    """
+
+    folder: Path
+    config: TrainingConfig
+    provenance: dict[str, Any]
+    corpus: Path
+    taxonomy: Path
+
+    def splits(self, taxonomy: Taxonomy) -> Splits:
+        """The split that the run was trained on.
+
+        Raises:
+            TrainingError: the corpus is no longer the one of the run.
+        """
+        splits = read_splits(self.corpus, taxonomy)
+        if (found := data_hash(splits.texts)) != self.provenance["data_sha256"]:
+            raise TrainingError(
+                f"the corpus {self.corpus} has hash {found[:12]}…",
+                expected=f"{self.provenance['data_sha256'][:12]}…, that of the run",
+                remedy="train again on the corpus as it is now",
+            )
+        return splits
+
+
+def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder: Path) -> Iterator[StepReport]:
+    """Train on the training part of a corpus and keep the result in a run folder.
+
+    Yields:
+        A report after each step. The run is complete when the iterator ends.
+    """
+    taxonomy = load_taxonomy(taxonomy_path)
+    parts = read_splits(corpus, taxonomy)
+    if not parts.train or not parts.validation:
+        raise TrainingError(
+            f"{len(parts.train)} texts to train and {len(parts.validation)} to validate on",
+            expected="some of each",
+            remedy="give a larger corpus",
+        )
+    provenance = {
+        "base": config.base,
+        "seed": config.seed,
+        "data_sha256": data_hash(parts.texts),
+        "git_commit": git_commit(corpus),
+        "texts": {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)},
+    }
+    identity = hashlib.sha256(f"{config.model_dump_json()}{provenance['data_sha256']}".encode()).hexdigest()
+    seed_everything(config.seed)
+    encoder, tokenizer = load_base(config.base)
+    network = Network(encoder, taxonomy, config.dropout)
+    yield from train(
+        network,
+        as_dataset(parts.train, taxonomy),
+        first_windows(parts.train, tokenizer, config),
+        config,
+        folder,
+        pad=tokenizer.pad_token_id,
+        identity=identity,
+    )
+    _save_run(folder, network, tokenizer, config, provenance, corpus, taxonomy_path)
+
+
+def first_windows(
+    texts: tuple[LabelledText, ...], tokenizer: PreTrainedTokenizerFast, config: TrainingConfig
+) -> list[Window]:
+    """The first window of each text, cut and normalised as in serving."""
+    recipe = find_recipe(config.recipe)
+    cutter = WindowTokenizer(
+        Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),
+        prefix=config.prefix,
+        most_tokens=min(config.window, tokenizer.model_max_length),
+        overlap=config.overlap,
+    )
+    windows = [cutter.windows(recipe(text.text))[:1] for text in texts]
+    without = [text.id for text, found in zip(texts, windows, strict=True) if not found]
+    if without:
+        raise TrainingError(f"no token is left of {without[:5]}", expected="texts with letters")
+    return [found[0] for found in windows]
+
+
+def _save_run(
+    folder: Path,
+    network: Network,
+    tokenizer: PreTrainedTokenizerFast,
+    config: TrainingConfig,
+    provenance: dict[str, Any],
+    corpus: Path,
+    taxonomy: Path,
+) -> None:
+    network.encoder.save_pretrained(folder / "network")
+    tokenizer.save_pretrained(folder / "network")
+    save_file({k: v.contiguous() for k, v in network.heads.state_dict().items()}, folder / "heads.safetensors")
+    write_json(
+        folder / "run.json",
+        {
+            "config": config.model_dump(),
+            "provenance": provenance,
+            "corpus": str(corpus.resolve()),
+            "taxonomy": str(taxonomy.resolve()),
+        },
+    )
+
+
+def open_run(folder: Path) -> Run:
+    """Open a finished run.
+
+    Raises:
+        TrainingError: there is no finished run in the folder.
+    """
+    try:
+        data = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return Run(
+            folder=folder,
+            config=TrainingConfig(**data["config"]),
+            provenance=data["provenance"],
+            corpus=Path(data["corpus"]),
+            taxonomy=Path(data["taxonomy"]),
+        )
+    except (FileNotFoundError, json.JSONDecodeError, KeyError) as error:
+        raise TrainingError(
+            f"{folder} holds no finished run: {error}", expected="a run of musannif train", remedy="start it again: it resumes"
+        ) from error
+
+
+def load_network(run: Run, taxonomy: Taxonomy) -> Network:
+    """The trained network of a run."""
+    encoder: BertModel = AutoModel.from_pretrained(run.folder / "network", add_pooling_layer=False)
+    network = Network(encoder, taxonomy, run.config.dropout)
+    network.heads.load_state_dict(load_file(run.folder / "heads.safetensors"))
+    return network.eval()
+
+
+def git_commit(place: Path) -> str | None:
+    """Commit that the repository around a path stands at, with ``+changes`` if files differ; ``None`` outside git."""
+    folder = place if place.is_dir() else place.parent
+    try:
+        commit = subprocess.run(  # noqa: S603
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],  # noqa: S607
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip()
