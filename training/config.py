@@ -33,6 +33,7 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(ge=0)
     clip_norm: float = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
+    probe_decay: float = Field(ge=0)
     level_weight: dict[str, float]
 
 

@@ -192,6 +192,11 @@ def train(
     network.to("cpu").eval()
 
 
+def has_checkpoint(run: Path) -> bool:
+    """Whether the folder holds the state of a run that was cut off."""
+    return (run / _CHECKPOINT).exists()
+
+
 def _save(path: Path, identity: str, step: int, network: Network, optimizer: torch.optim.AdamW) -> None:
     """Write the state whole or not at all."""
     tensors = {f"network.{name}": value.contiguous() for name, value in network.state_dict().items()}

@@ -28,8 +28,9 @@ from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.config import TrainingConfig
 from training.corpus import Splits, as_dataset, data_hash, read_splits
-from training.loop import StepReport, seed_everything, train
+from training.loop import StepReport, has_checkpoint, seed_everything, train
 from training.network import Network, load_base
+from training.probing import fit_heads
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,14 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     seed_everything(config.seed)
     encoder, tokenizer = load_base(config.base)
     network = Network(encoder, taxonomy, config.dropout)
+    dataset = as_dataset(parts.train, taxonomy)
+    windows = first_windows(parts.train, tokenizer, config)
+    if not has_checkpoint(folder):
+        fit_heads(network, dataset, windows, config, pad=tokenizer.pad_token_id)
     yield from train(
         network,
-        as_dataset(parts.train, taxonomy),
-        first_windows(parts.train, tokenizer, config),
+        dataset,
+        windows,
         config,
         folder,
         pad=tokenizer.pad_token_id,
@@ -132,7 +137,7 @@ def _save_run(
 ) -> None:
     network.encoder.save_pretrained(folder / "network")
     tokenizer.save_pretrained(folder / "network")
-    save_file({k: v.contiguous() for k, v in network.heads.state_dict().items()}, folder / "heads.safetensors")
+    save_file(network.folded_heads(), folder / "heads.safetensors")
     write_json(
         folder / "run.json",
         {
