@@ -97,7 +97,9 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not folder.is_dir():
         raise BundleError(
-            f"there is no folder {folder}", expected="a model bundle", remedy="give the bundle's folder with --bundle"
+            f"there is no folder {folder}",
+            expected="a model bundle",
+            remedy="give the bundle's folder with --bundle",
         )
     if not path.is_file():
         raise BundleError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.heads import Floats
+from models.heads import Bools, Floats
 from nlp.errors import BundleError
 from nlp.taxonomy import Taxonomy
 
@@ -43,9 +43,9 @@ class Thresholds:
     review_level: str
     review_margin: float
 
-    def decide(self, taxonomy: Taxonomy, scores: Mapping[str, Floats]) -> dict[str, np.ndarray[Any, Any]]:
+    def decide(self, taxonomy: Taxonomy, scores: Mapping[str, Floats]) -> dict[str, Bools]:
         """Which labels are given: bool, shape ``(rows, labels)``, by level; a child only with its parent."""
-        given: dict[str, np.ndarray[Any, Any]] = {}
+        given: dict[str, Bools] = {}
         for level in taxonomy.levels:
             passed = scores[level.name] >= self.by_level[level.name]
             if level.parent is not None:
@@ -63,12 +63,14 @@ class Thresholds:
         """The plain data form that a bundle keeps."""
         labels = {
             level.name: {
-                label: round(float(value), 4)
-                for label, value in zip(level.ids, self.by_level[level.name], strict=True)
+                label: round(float(value), 4) for label, value in zip(level.ids, self.by_level[level.name], strict=True)
             }
             for level in taxonomy.levels
         }
-        return {"labels": labels, "review": {"level": self.review_level, "margin": round(self.review_margin, 4)}}
+        return {
+            "labels": labels,
+            "review": {"level": self.review_level, "margin": round(self.review_margin, 4)},
+        }
 
     @classmethod
     def from_dict(cls, taxonomy: Taxonomy, data: Mapping[str, Any]) -> Thresholds:

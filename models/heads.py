@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from nlp.taxonomy import Taxonomy
 
 Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.calibration import Calibration, Thresholds
 from models.encoder import Encoded, Encoder
-from models.heads import Floats, LinearHead, probabilities
+from models.heads import Bools, Floats, LinearHead, probabilities
 from nlp.errors import MusannifError
 from nlp.normalise import Recipe
 from nlp.reading import MOST_CHARACTERS, check_text
@@ -115,7 +115,7 @@ class Tagger:
         )
 
 
-def _tags(level: Level, scores: Floats, given: np.ndarray, options: Options) -> tuple[Tag, ...]:  # type: ignore[type-arg]
+def _tags(level: Level, scores: Floats, given: Bools, options: Options) -> tuple[Tag, ...]:
     order = np.argsort(-scores, kind="stable")[: len(scores)]
     tags = [Tag(level.ids[i], float(scores[i])) for i in order if given[i] and scores[i] >= options.min_score]
     return tuple(tags[: options.top_k])

@@ -29,7 +29,9 @@ def from_camel_tools() -> dict[str, dict[str, str]]:
     from camel_tools.utils import dediac, normalize
     from camel_tools.utils.charmap import CharMapper
 
-    arabic = [chr(code) for start, end in ((0x600, 0x700), (0x750, 0x780), (0x8A0, 0x900)) for code in range(start, end)]
+    arabic = [
+        chr(code) for start, end in ((0x600, 0x700), (0x750, 0x780), (0x8A0, 0x900)) for code in range(start, end)
+    ]
     arclean = CharMapper.builtin_mapper("arclean")
     tatweel = "ـ"
     functions = {

@@ -1,17 +1,17 @@
 """One tree of errors. Every message says what was expected, what was found and how to mend it.
 
-    MusannifError
-    ├── ReadingError            a file or an item cannot be read
-    │   ├── EmptyTextError      there is no text in it
-    │   ├── InvalidTextError    the characters are not valid Unicode text
-    │   ├── TextTooLongError    the text is over the limit
-    │   └── UnknownFormatError  the kind of file, or its columns, are not known
-    ├── CorpusError             a labelled record breaks the schema (carries every fault)
-    ├── TaxonomyError           the taxonomy, or a label that is not in it
-    ├── RecipeError             a normalisation recipe that is unknown or altered
-    ├── BundleError             a model bundle that is missing, incomplete or altered
-    ├── BaseModelError          pretrained weights that cannot be read or do not prove equal
-    └── TrainingError           a training run that cannot start, resume or finish
+MusannifError
+├── ReadingError            a file or an item cannot be read
+│   ├── EmptyTextError      there is no text in it
+│   ├── InvalidTextError    the characters are not valid Unicode text
+│   ├── TextTooLongError    the text is over the limit
+│   └── UnknownFormatError  the kind of file, or its columns, are not known
+├── CorpusError             a labelled record breaks the schema (carries every fault)
+├── TaxonomyError           the taxonomy, or a label that is not in it
+├── RecipeError             a normalisation recipe that is unknown or altered
+├── BundleError             a model bundle that is missing, incomplete or altered
+├── BaseModelError          pretrained weights that cannot be read or do not prove equal
+└── TrainingError           a training run that cannot start, resume or finish
 """
 
 

@@ -27,7 +27,9 @@ _Edit = tuple[int, int, str]
 
 # Bidirectional controls and invisible joiners carry no meaning for a classifier. The zero-width joiner stays
 # where it binds emoji into one sign (a family, a profession).
-_INVISIBLE = re.compile("[\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\u00ad]|(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d")
+_INVISIBLE = re.compile(
+    "[\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\u00ad]|(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d"
+)
 _WHITE = re.compile(r"\s+")
 _LETTERS_REPEATED = re.compile(r"([^\W\d_])\1{2,}")
 _SIGNS_REPEATED = re.compile(r"([^\w\s])\1{3,}")
@@ -242,6 +244,4 @@ def find_recipe(name: str) -> Recipe:
     try:
         return RECIPES[name]
     except KeyError:
-        raise RecipeError(
-            f"unknown normalisation recipe {name!r}", expected="one of " + ", ".join(RECIPES)
-        ) from None
+        raise RecipeError(f"unknown normalisation recipe {name!r}", expected="one of " + ", ".join(RECIPES)) from None

@@ -18,13 +18,31 @@ from nlp.records import Document, Failure
 MOST_CHARACTERS = 1_000_000
 """Longest text that is taken, in characters: about 500 printed pages."""
 
-TEXT_COLUMNS = ("text", "comment", "description", "body", "content", "النص", "نص", "التعليق", "تعليق", "الوصف", "المحتوى")
+TEXT_COLUMNS = (
+    "text",
+    "comment",
+    "description",
+    "body",
+    "content",
+    "النص",
+    "نص",
+    "التعليق",
+    "تعليق",
+    "الوصف",
+    "المحتوى",
+)
 """Columns and keys that are looked for when none is named, in this order."""
 
 _SUFFIXES = (".txt", ".md", ".jsonl", ".csv", ".tsv")
 # Signatures of files that are no text, to say by name what was found.
-_SIGNATURES = {b"%PDF": "a PDF", b"PK\x03\x04": "a ZIP archive or an Office document", b"\x89PNG": "a PNG image",
-               b"\xff\xd8\xff": "a JPEG image", b"\xd0\xcf\x11\xe0": "an old Office document", b"\x1f\x8b": "a gzip file"}
+_SIGNATURES = {
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a ZIP archive or an Office document",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\xd0\xcf\x11\xe0": "an old Office document",
+    b"\x1f\x8b": "a gzip file",
+}
 
 
 def check_text(text: str, most_characters: int = MOST_CHARACTERS) -> None:
@@ -45,7 +63,9 @@ def check_text(text: str, most_characters: int = MOST_CHARACTERS) -> None:
         )
     if "\x00" in text:
         raise InvalidTextError(
-            f"a NUL character at position {text.index(chr(0))}", expected="text", remedy="is it a binary file?"
+            f"a NUL character at position {text.index(chr(0))}",
+            expected="text",
+            remedy="is it a binary file?",
         )
     try:
         text.encode("utf-8")
@@ -160,9 +180,7 @@ def _document(item_id: str, text: Any) -> Document | Failure:
     return Document(item_id, text)
 
 
-def _read_jsonl(
-    data: bytes, name: str, text_column: str | None, id_column: str | None
-) -> Iterator[Document | Failure]:
+def _read_jsonl(data: bytes, name: str, text_column: str | None, id_column: str | None) -> Iterator[Document | Failure]:
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not any(line.strip() for line in lines):
         yield Failure(name, EmptyTextError(f"{name} is empty", expected="one JSON object a line"))

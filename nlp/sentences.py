@@ -16,8 +16,51 @@ _END = re.compile(r"[.!?؟؛…۔]+[\"'»”’)\]}]*|\n+")
 _OPENING = "«“‘\"'([{ـ-–—•*▪◦✦"
 # Titles and short forms that are written with a full stop in Arabic prose, and Latin ones met beside them.
 _ABBREVIATIONS = frozenset(
-    "د أ ا م أ.د ا.د م.م ص ص.ب ج ط ت هـ ه ق.م ب.م ش.م.ل ش.م.م ذ.م.م ش رقم إلخ الخ "
-    "dr mr mrs ms prof vs etc no fig al e.g i.e st inc ltd p pp u.n u.s u.k".split()
+    [
+        "د",
+        "أ",
+        "ا",
+        "م",
+        "أ.د",
+        "ا.د",
+        "م.م",
+        "ص",
+        "ص.ب",
+        "ج",
+        "ط",
+        "ت",
+        "هـ",
+        "ه",
+        "ق.م",
+        "ب.م",
+        "ش.م.ل",
+        "ش.م.م",
+        "ذ.م.م",
+        "ش",
+        "رقم",
+        "إلخ",
+        "الخ",
+        "dr",
+        "mr",
+        "mrs",
+        "ms",
+        "prof",
+        "vs",
+        "etc",
+        "no",
+        "fig",
+        "al",
+        "e.g",
+        "i.e",
+        "st",
+        "inc",
+        "ltd",
+        "p",
+        "pp",
+        "u.n",
+        "u.s",
+        "u.k",
+    ]
 )
 _TOKEN_BEFORE = re.compile(r"[^\s«“(\[]+$")
 

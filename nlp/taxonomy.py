@@ -113,9 +113,7 @@ class Taxonomy:
         for axis in self.axes:
             if axis.id == axis_id:
                 return axis
-        raise TaxonomyError(
-            f"unknown axis {axis_id!r}", expected="one of " + ", ".join(axis.id for axis in self.axes)
-        )
+        raise TaxonomyError(f"unknown axis {axis_id!r}", expected="one of " + ", ".join(axis.id for axis in self.axes))
 
     def level(self, name: str) -> Level:
         """The level with this name.
@@ -135,9 +133,7 @@ class Taxonomy:
         found = []
         for level in self.levels:
             given = labels.get(level.name, ())
-            found += [
-                f"{level.name}: {label!r} is not in the taxonomy" for label in given if label not in level.index
-            ]
+            found += [f"{level.name}: {label!r} is not in the taxonomy" for label in given if label not in level.index]
             if len(set(given)) != len(given):
                 found.append(f"{level.name}: a label is repeated in {list(given)}")
             if level.parent is None:
@@ -183,7 +179,8 @@ def parse_taxonomy(source: Any, origin: str = "taxonomy") -> Taxonomy:
         taxonomy = Taxonomy(version=str(source["version"]), axes=axes, source=source)
     except (KeyError, TypeError, AttributeError) as error:
         raise TaxonomyError(
-            f"{origin} lacks {error}", expected="version, axes, and in each axis id, kind, title, levels, labels"
+            f"{origin} lacks {error}",
+            expected="version, axes, and in each axis id, kind, title, levels, labels",
         ) from error
     names = [level.name for level in taxonomy.levels]
     if len(set(names)) != len(names):

@@ -17,7 +17,15 @@ from nlp.errors import InvalidTextError
 from nlp.records import Classification, Document, Failure
 from service import problems
 from service.limits import BodyLimit
-from service.schemas import ClassifyRequest, ClassifyResponse, HealthResponse, InfoResponse, ItemIn, ItemOut, ModelOut
+from service.schemas import (
+    ClassifyRequest,
+    ClassifyResponse,
+    HealthResponse,
+    InfoResponse,
+    ItemIn,
+    ItemOut,
+    ModelOut,
+)
 from service.settings import Settings
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -98,11 +99,10 @@ def classify(
         tagger.taxonomy.axis(axis)
     failures = 0
     with ExitStack() as stack:
+        stream: TextIO = sys.stdout
         if output:
             partial = output.with_name(output.name + ".partial")
             stream = stack.enter_context(partial.open("w", encoding="utf-8", newline=""))
-        else:
-            stream = sys.stdout
         writer = WRITERS[form](stream, tagger.taxonomy, tagger.name)
         for item in _items(inputs, text_column, id_column):
             result = item if isinstance(item, Failure) else tagger.classify([item], options)[0]
@@ -192,6 +192,7 @@ def main() -> None:
         if (error.name or "").split(".")[0] not in _TRAIN_EXTRA:
             raise
         click.echo(
-            f"musannif: {error.name} is not installed; this command needs: pip install 'musannif[train]'", err=True
+            f"musannif: {error.name} is not installed; this command needs: pip install 'musannif[train]'",
+            err=True,
         )
         raise SystemExit(2) from None

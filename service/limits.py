@@ -1,14 +1,10 @@
-"""A bound on the size of a request body, held while it is read."""
+"""A bound on the size of a request body."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import problem, problem_response
-
-
-class _BodyTooLargeError(Exception):
-    pass
 
 
 class BodyLimit:
@@ -19,25 +15,37 @@ class BodyLimit:
         self._most_bytes = most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, counting the bytes of its body."""
+        """Read the body within its bound, then pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
+        chunks: list[bytes] = []
+        size = int(declared) if declared.isdigit() else 0
+        more = size <= self._most_bytes
+        while more:
             message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._most_bytes:
-                raise _BodyTooLargeError
-            return message
-
-        try:
-            if declared.isdigit() and int(declared) > self._most_bytes:
-                raise _BodyTooLargeError
-            await self._app(scope, counted, send)
-        except _BodyTooLargeError:
+            if message["type"] == "http.disconnect":
+                return
+            chunks.append(message.get("body", b""))
+            size = sum(map(len, chunks))
+            more = message.get("more_body", False) and size <= self._most_bytes
+        if size > self._most_bytes:
             detail = f"the request body is over {self._most_bytes:,} bytes (most_bytes); send fewer texts at a time"
             await problem_response(problem(413, detail))(scope, receive, send)
+            return
+        await self._app(scope, _replay(b"".join(chunks), receive), send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body as one message, then whatever still comes."""
+    given = False
+
+    async def next_message() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return next_message

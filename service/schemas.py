@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 # Text and id of an item are checked one by one, so that a bad one fails alone and not the request.
 _Text = Annotated[Any, WithJsonSchema({"type": "string", "description": "Raw text, in any language."})]
 _Id = Annotated[
-    Any, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}], "default": None})
+    Any,
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}], "default": None}),
 ]
 
 
@@ -37,7 +38,9 @@ class ClassifyRequest(BaseModel):
     @model_validator(mode="after")
     def _one_or_many(self) -> ClassifyRequest:
         if (self.text is None) == (self.items is None):
-            raise ValueError("expected either 'text' or 'items', found " + ("neither" if self.items is None else "both"))
+            raise ValueError(
+                "expected either 'text' or 'items', found " + ("neither" if self.items is None else "both")
+            )
         return self
 
 

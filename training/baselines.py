@@ -62,12 +62,15 @@ def frozen_encoder(folder: Path) -> Encoder:
 def tfidf_baseline(taxonomy: Taxonomy, recipe: Recipe, splits: Splits, texts: Sequence[LabelledText]) -> Evaluation:
     """Character TF-IDF (2 to 5 letters within words) with one logistic regression a label."""
     vectorizer = TfidfVectorizer(
-        analyzer="char_wb", ngram_range=(2, 5), min_df=2, max_features=200_000, sublinear_tf=True, dtype=np.float32
+        analyzer="char_wb",
+        ngram_range=(2, 5),
+        min_df=2,
+        max_features=200_000,
+        sublinear_tf=True,
+        dtype=np.float32,
     )
     train = vectorizer.fit_transform([recipe(text.text) for text in splits.train])
-    features = [
-        vectorizer.transform([recipe(text.text) for text in part]) for part in (splits.validation, texts)
-    ]
+    features = [vectorizer.transform([recipe(text.text) for text in part]) for part in (splits.validation, texts)]
     return _regression_baseline(taxonomy, splits, texts, train, features, strength=10.0)
 
 
@@ -85,10 +88,12 @@ def frozen_baseline(
     """
     scaler = StandardScaler()
     train, validation, measured = (
-        np.stack([
-            encoded.embeddings.mean(axis=0) if len(encoded.embeddings) else np.zeros(encoder.dimension, np.float32)
-            for encoded in encoder.encode([recipe(text.text) for text in part])
-        ])
+        np.stack(
+            [
+                encoded.embeddings.mean(axis=0) if len(encoded.embeddings) else np.zeros(encoder.dimension, np.float32)
+                for encoded in encoder.encode([recipe(text.text) for text in part])
+            ]
+        )
         for part in (splits.train, splits.validation, texts)
     )
     train = scaler.fit_transform(train)
@@ -97,7 +102,12 @@ def frozen_baseline(
 
 
 def _regression_baseline(
-    taxonomy: Taxonomy, splits: Splits, texts: Sequence[LabelledText], train: Any, features: list[Any], strength: float
+    taxonomy: Taxonomy,
+    splits: Splits,
+    texts: Sequence[LabelledText],
+    train: Any,
+    features: list[Any],
+    strength: float,
 ) -> Evaluation:
     """One class-balanced logistic regression a label; thresholds fitted on the validation part, as for the model."""
     scores: list[dict[str, Floats]] = [{}, {}]

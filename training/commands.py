@@ -158,14 +158,29 @@ def evaluate(texts: Path, bundle: Path, baselines: bool, report: Path | None, co
 
 def _print_figures(title: str, taxonomy: Taxonomy, systems: dict[str, Any]) -> None:
     table = Table(title=title)
-    for column in ("system", "level", "precision", "recall", "micro F1", "macro F1", "labels", "accuracy", "ECE"):
+    for column in (
+        "system",
+        "level",
+        "precision",
+        "recall",
+        "micro F1",
+        "macro F1",
+        "labels",
+        "accuracy",
+        "ECE",
+    ):
         table.add_column(column, justify="left" if column in ("system", "level") else "right")
     for name, evaluation in systems.items():
         for level, found in evaluation.levels.items():
             values = (found.precision, found.recall, found.micro_f1, found.macro_f1)
             error = "" if found.calibration_error is None else f"{found.calibration_error:.3f}"
             table.add_row(
-                name, level, *(f"{value:.3f}" for value in values), str(found.labels), f"{found.accuracy:.3f}", error
+                name,
+                level,
+                *(f"{value:.3f}" for value in values),
+                str(found.labels),
+                f"{found.accuracy:.3f}",
+                error,
             )
         table.add_section()
     console = Console()
@@ -175,4 +190,3 @@ def _print_figures(title: str, taxonomy: Taxonomy, systems: dict[str, Any]) -> N
             f"{name}: {evaluation.reviewed:.0%} need review; precision of goals on the others "
             f"{evaluation.confident_precision:.3f}"
         )
-

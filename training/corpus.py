@@ -227,7 +227,14 @@ def add_texts(files: Sequence[Path], corpus: Path, taxonomy: Taxonomy, *, seed: 
     read_corpus([*existing, *files], taxonomy)
     lines: dict[str, list[str]] = {part: [] for part in PARTS}
     for _, _, text in read_corpus(files, taxonomy):
-        record = {"id": text.id, "text": text.text, **text.labels, "source": "musannif", **text.meta, "group": text.group}
+        record = {
+            "id": text.id,
+            "text": text.text,
+            **text.labels,
+            "source": "musannif",
+            **text.meta,
+            "group": text.group,
+        }
         lines[part_of(text.group, seed=seed)].append(json.dumps(record, ensure_ascii=False))
     corpus.mkdir(parents=True, exist_ok=True)
     for part, new in lines.items():

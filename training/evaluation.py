@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
 from models.calibration import Thresholds
 from models.heads import Floats
 from models.tagger import Tagger

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from models.calibration import Calibration, Thresholds
-from models.heads import Floats, probabilities
+from models.heads import Bools, Floats, probabilities
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy
-from training.metrics import Bools, gold
+from training.metrics import gold
 
 _GRID = np.arange(0.10, 0.91, 0.01)
 # A label's own best threshold counts as much as the level's once it has this many positive examples.
@@ -33,7 +33,10 @@ def fit_calibration(taxonomy: Taxonomy, logits: Mapping[str, Floats], texts: Seq
         truth, known = gold(texts, level)
 
         def loss(
-            log_temperature: float, name: str = level.name, truth: Bools = truth, known: NDArray[np.bool_] = known
+            log_temperature: float,
+            name: str = level.name,
+            truth: Bools = truth,
+            known: NDArray[np.bool_] = known,
         ) -> float:
             tried = Calibration({**temperature, name: float(np.exp(log_temperature))})
             scores = np.clip(probabilities(taxonomy, tried(logits))[name], 1e-6, 1 - 1e-6)[known]
@@ -66,7 +69,9 @@ def fit_thresholds(taxonomy: Taxonomy, scores: Mapping[str, Floats], texts: Sequ
         by_level[level.name] = (share * own + (1 - share) * shared).astype(np.float32)
     first = taxonomy.levels[0]
     thresholds = Thresholds(by_level, first.name, 0.0)
-    margin = _review_margin(*gold(texts, first), thresholds.decide(taxonomy, scores)[first.name], thresholds.margins(scores))
+    margin = _review_margin(
+        *gold(texts, first), thresholds.decide(taxonomy, scores)[first.name], thresholds.margins(scores)
+    )
     return Thresholds(by_level, first.name, margin)
 
 

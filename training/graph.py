@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -101,7 +102,7 @@ class _Graph:
         self._file = weights.name
         with weights.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            self._header: Mapping[str, dict[str, object]] = json.loads(file.read(length))
+            self._header: Mapping[str, dict[str, Any]] = json.loads(file.read(length))
         self._data_start = 8 + length
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[onnx.TensorProto] = []
@@ -126,7 +127,7 @@ class _Graph:
 
     def _external(self, name: str) -> None:
         entry = self._header[name]
-        start, end = entry["data_offsets"]  # type: ignore[misc]
+        start, end = entry["data_offsets"]
         tensor = TensorProto(name=name, data_type=_TYPES[str(entry["dtype"])], dims=entry["shape"])
         tensor.data_location = TensorProto.EXTERNAL
         for key, value in (

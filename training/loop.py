@@ -63,7 +63,7 @@ def seed_everything(seed: int) -> None:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 products are done in hardware here."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
@@ -114,9 +114,7 @@ def parameter_groups(network: Network, config: TrainingConfig) -> list[dict[str,
             layer = int(name.split("layer.")[1].split(".")[0]) + 1 if ".layer." in name else 0
             rate = config.learning_rate * config.layer_decay ** (depth - layer)
         groups.setdefault((rate, decay), []).append(parameter)
-    return [
-        {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()
-    ]
+    return [{"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()]
 
 
 def rate_factor(step: int, steps: int, warmup: float) -> float:
@@ -183,7 +181,7 @@ def train(
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss is {loss.item()} at step {step + 1}", remedy="lower the learning rate")
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
         optimizer.step()
         if (step + 1) % checkpoint_every == 0:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
+from models.heads import Bools
 from nlp.records import LabelledText
 from nlp.taxonomy import Level
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,7 @@ class LevelMetrics:
 
     def to_dict(self) -> dict[str, Any]:
         """Rounded to four digits, for JSON."""
-        return {
-            name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()
-        }
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()}
 
 
 def gold(texts: Sequence[LabelledText], level: Level) -> tuple[Bools, Bools]:

@@ -33,12 +33,19 @@ class Network(nn.Module):
         hidden = encoder.config.hidden_size
         self.heads = nn.ModuleDict({level.name: nn.Linear(hidden, len(level.labels)) for level in taxonomy.levels})
         for level in taxonomy.levels:
-            nn.init.zeros_(self.heads[level.name].weight)
+            head = self.head(level.name)
+            nn.init.zeros_(head.weight)
             # Labels are rare: start from a probability of about 5%, and of a quarter under a given parent.
-            nn.init.constant_(self.heads[level.name].bias, -3.0 if level.parent is None else -1.0)
+            nn.init.constant_(head.bias, -3.0 if level.parent is None else -1.0)
         # Embeddings of e5 lie in a narrow cone: the heads see them standardised.
-        self.register_buffer("centre", torch.zeros(hidden))
-        self.register_buffer("scale", torch.ones(hidden))
+        self.centre = nn.Buffer(torch.zeros(hidden))
+        self.scale = nn.Buffer(torch.ones(hidden))
+
+    def head(self, level: str) -> nn.Linear:
+        """The linear head of a level."""
+        head = self.heads[level]
+        assert isinstance(head, nn.Linear)
+        return head
 
     def embed(self, token_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Mean of the last layer over real tokens, shape ``(rows, hidden)``, of ids of shape ``(rows, length)``."""
@@ -54,12 +61,13 @@ class Network(nn.Module):
     def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
         """Logits by level of embeddings, shape ``(rows, hidden)``."""
         standardised = self.dropout((embeddings - self.centre) / self.scale)
-        return {name: head(standardised) for name, head in self.heads.items()}
+        return {level.name: self.head(level.name)(standardised) for level in self.taxonomy.levels}
 
     def folded_heads(self) -> dict[str, Tensor]:
         """``<level>.weight`` and ``<level>.bias`` of heads that take embeddings as they come."""
         folded = {}
-        for name, head in self.heads.items():
+        for name in (level.name for level in self.taxonomy.levels):
+            head = self.head(name)
             weight = head.weight.detach() / self.scale
             folded[f"{name}.weight"] = weight.contiguous()
             folded[f"{name}.bias"] = head.bias.detach() - weight @ self.centre

@@ -43,7 +43,7 @@ def fit_heads(
         logits = network.classify(embeddings)
         loss = masked_loss(network.taxonomy, logits, everything.truth, everything.known, config.level_weight)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
 
 

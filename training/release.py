@@ -83,14 +83,12 @@ def _export(run: Run, taxonomy: Taxonomy, folder: Path) -> Tagger:
     config = run.config
     export_encoder(network.encoder, folder)
     shutil.copyfile(run.folder / "network" / "tokenizer.json", folder / "tokenizer.json")
+    tensors = {name: value.numpy() for name, value in network.folded_heads().items()}
     heads = {
-        name: LinearHead(head.weight.detach().numpy(), head.bias.detach().numpy())
-        for name, head in network.heads.items()
+        level.name: LinearHead(tensors[f"{level.name}.weight"], tensors[f"{level.name}.bias"])
+        for level in taxonomy.levels
     }
-    save_file(
-        {f"{name}.{part}": value for name, head in heads.items() for part, value in vars(head).items()},
-        folder / "heads.safetensors",
-    )
+    save_file(tensors, folder / "heads.safetensors")
     write_json(folder / "taxonomy.json", taxonomy.source)
     recipe = find_recipe(config.recipe)
     write_json(folder / "normaliser.json", recipe.to_dict())

@@ -1,9 +1,9 @@
 """A training run: a folder that holds what was trained, on what, and with which settings.
 
-    run.json             configuration, provenance
-    checkpoint.safetensors  the state to resume from, while it lasts
-    network/             the trained encoder and its tokenizer, as from_pretrained opens them
-    heads.safetensors
+run.json             configuration, provenance
+checkpoint.safetensors  the state to resume from, while it lasts
+network/             the trained encoder and its tokenizer, as from_pretrained opens them
+heads.safetensors
 """
 
 from __future__ import annotations
@@ -166,7 +166,9 @@ def open_run(folder: Path) -> Run:
         )
     except (FileNotFoundError, json.JSONDecodeError, KeyError) as error:
         raise TrainingError(
-            f"{folder} holds no finished run: {error}", expected="a run of musannif train", remedy="start it again: it resumes"
+            f"{folder} holds no finished run: {error}",
+            expected="a run of musannif train",
+            remedy="start it again: it resumes",
         ) from error
 
 
@@ -182,7 +184,7 @@ def git_commit(place: Path) -> str | None:
     """Commit that the repository around a path stands at, with ``+changes`` if files differ; ``None`` outside git."""
     folder = place if place.is_dir() else place.parent
     try:
-        commit = subprocess.run(  # noqa: S603
+        commit = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],  # noqa: S607
             cwd=folder,
             capture_output=True,

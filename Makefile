@@ -1,0 +1,49 @@
+# Everything runs in a virtual environment that the first target sets up. PYTHON must be 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test check format bench serve train clean
+
+# What serving needs: no torch.
+$(VENV)/.serving: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt -e .
+	touch $@
+
+# What training and the checks need, on top.
+$(VENV)/.development: $(VENV)/.serving
+	$(PIP) install -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+demo: $(VENV)/.serving
+	$(BIN)/musannif classify data/samples --format table
+
+test: $(VENV)/.development
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/musannif data check
+	$(BIN)/musannif bundle verify
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.development
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.development
+	$(BIN)/python -m training.benchmark
+
+serve: $(VENV)/.serving
+	$(BIN)/musannif serve
+
+train: $(VENV)/.development
+	$(BIN)/musannif train --run runs/default
+
+clean:
+	rm -rf $(VENV) runs build dist

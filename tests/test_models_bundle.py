@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.bundle import FILES, load_tagger, read_manifest, verify_bundle
+from nlp.errors import BundleError
+from nlp.records import Classification, Document
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "copy"))
+
+
+def test_a_trained_bundle_tags_unseen_text(tiny_bundle: Path) -> None:
+    tagger = load_tagger(tiny_bundle)
+    documents = [Document("a", "قال الناس إن ماء الحي جديد"), Document("b", "قال الناس في الحي إن رشوة قديم")]
+    water, bribe = tagger.classify(documents)
+    assert isinstance(water, Classification)
+    assert isinstance(bribe, Classification)
+    assert [tag.id for tag in water.tags["goals"]] == ["6"]
+    assert [tag.id for tag in water.tags["targets"]] == ["6.1"]
+    assert [tag.id for tag in bribe.tags["goals"]] == ["16"]
+    assert [tag.id for tag in bribe.tags["rite"]] == ["trust"]
+
+
+def test_tags_do_not_depend_on_the_rest_of_the_batch(tiny_bundle: Path) -> None:
+    tagger = load_tagger(tiny_bundle)
+    text = "قال الناس إن مدرسة الحي قديم"
+    alone = tagger.scores([text])["goals"]
+    together = tagger.scores(["قال " * 30, text, "مباراة"])["goals"][1:2]
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_a_long_text_is_read_to_its_end(tiny_bundle: Path) -> None:
+    tagger = load_tagger(tiny_bundle)
+    filler = "قال الناس في الحي إن مباراة الحي جديد " * 60
+    (result,) = tagger.classify([Document("long", filler + "قال الناس في الحي إن رشوة الحي قديم " * 6)])
+    assert isinstance(result, Classification)
+    assert "16" in [tag.id for tag in result.tags["goals"]]
+
+
+def test_a_text_without_a_token_gets_a_valid_empty_answer(tiny_bundle: Path) -> None:
+    (result,) = load_tagger(tiny_bundle).classify([Document("marks", "ًٌٍ")])
+    assert isinstance(result, Classification)
+    assert not any(result.tags.values())
+    assert result.needs_review
+
+
+def test_the_bundle_holds_no_pickle_and_its_weights_once(tiny_bundle: Path) -> None:
+    assert sorted(path.name for path in tiny_bundle.iterdir()) == sorted([*FILES, "manifest.json"])
+    sizes = {path.name: path.stat().st_size for path in tiny_bundle.iterdir()}
+    assert sizes["encoder.onnx"] < sizes["encoder.safetensors"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_changed_byte_is_found_and_named(copy: Path, name: str) -> None:
+    path = copy / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match=f"{name} has sha256"):
+        load_tagger(copy)
+
+
+def test_missing_half_written_and_foreign_bundles_are_refused(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="there is no folder"):
+        load_tagger(tmp_path / "none")
+    (copy / "heads.safetensors").unlink()
+    with pytest.raises(BundleError, match="heads.safetensors is missing"):
+        load_tagger(copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+    with pytest.raises(BundleError, match="format 99"):
+        verify_bundle(copy)
+    (copy / "manifest.json").write_text("{")
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_manifest(copy)
+    (copy / "manifest.json").unlink()
+    with pytest.raises(BundleError, match="half-written"):
+        read_manifest(copy)

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from nlp.records import Document
+from service.cli import main
+
+
+@pytest.fixture
+def run(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Runs the command line on the tiny bundle; gives exit status, output and errors."""
+
+    def call(*arguments: str, bundle: Path | None = None) -> tuple[int, str, str]:
+        extra = ["--bundle", str(bundle or tiny_bundle)] if arguments[0] == "classify" else []
+        monkeypatch.setattr("sys.argv", ["musannif", *arguments, *extra])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        return status, *capfd.readouterr()
+
+    return call
+
+
+WATER = "قال الناس في الحي إن ماء الحي جديد"
+
+
+def test_jsonl_in_and_out_keeps_ids_and_order(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps({"id": f"n{i}", "text": WATER}) + "\n" for i in range(3)))
+    status, _, _ = run("classify", str(source), "--output", str(target))
+    items = [json.loads(line) for line in target.read_text().splitlines()]
+    assert status == 0
+    assert [item["id"] for item in items] == ["n0", "n1", "n2"]
+    assert list(items[0]) == ["id", "goals", "targets", "technologies", "rite", "needs_review", "model"]
+    assert [tag["id"] for tag in items[0]["goals"]] == ["6"]
+    assert 0 < items[0]["goals"][0]["score"] <= 1
+
+
+def test_all_scores_lists_every_label(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.txt").write_text(WATER)
+    _, out, _ = run("classify", str(tmp_path / "a.txt"), "--all-scores")
+    scores = json.loads(out)["scores"]
+    assert {level: len(found) for level, found in scores.items()} == {
+        "goals": 17,
+        "targets": 169,
+        "technologies": 24,
+        "rite": 4,
+    }
+
+
+def test_a_bad_item_is_reported_in_its_place_and_the_others_answered(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.txt").write_text(WATER)
+    (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00\xd8")
+    (tmp_path / "c.txt").write_text(WATER)
+    status, out, err = run("classify", str(tmp_path))
+    items = [json.loads(line) for line in out.splitlines()]
+    assert status == 1
+    assert [item["id"] for item in items] == ["a.txt", "b.txt", "c.txt"]
+    assert "error" in items[1]
+    assert "goals" in items[2]
+    assert err.startswith("b.txt: ")
+
+
+def test_csv_and_table(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text(f"id,text\n1,{WATER}\n2,\n", encoding="utf-8")
+    status, _, _ = run("classify", str(source), "-o", str(target))
+    rows = list(csv.DictReader(io.StringIO(target.read_text())))
+    assert status == 1
+    assert rows[0]["goals"] == "6"
+    assert rows[0]["targets"] == "6.1"
+    assert "the text is empty" in rows[1]["error"]
+    _, out, _ = run("classify", str(source), "--format", "table")
+    assert "المياه" in out or "مياه" in out
+
+
+def test_standard_input(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    class Stdin:
+        buffer = io.BytesIO(WATER.encode())
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    status, out, _ = run("classify", "-")
+    assert status == 0
+    assert json.loads(out)["id"] == "stdin"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("classify", "/no/such/file"), "does not exist"),
+        (("classify", __file__, "--axes", "colour"), "unknown axis 'colour'"),
+        (("classify", __file__, "-o", "x.docx"), "suffix .docx"),
+        (("bundle", "verify", "/no/such/bundle"), "there is no folder"),
+        (("bundle", "info", "/no/such/bundle"), "there is no folder"),
+    ],
+)
+def test_errors_are_one_line_with_a_remedy(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("musannif: ")
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_nothing_is_left_at_the_output_when_a_run_fails(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    target = tmp_path / "out.jsonl"
+    status, _, _ = run("classify", str(tmp_path / "none"), "-o", str(target))
+    assert status == 2
+    assert not target.exists()
+
+
+def test_a_damaged_bundle_is_an_error_not_a_guess(run, tiny_bundle: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    import shutil
+
+    broken = Path(shutil.copytree(tiny_bundle, tmp_path / "broken"))
+    weights = bytearray((broken / "heads.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (broken / "heads.safetensors").write_bytes(weights)
+    (tmp_path / "a.txt").write_text(WATER)
+    status, out, err = run("classify", str(tmp_path / "a.txt"), bundle=broken)
+    assert (status, out) == (2, "")
+    assert "heads.safetensors has sha256" in err
+
+
+def test_the_commands_of_training_join_the_command_line(run) -> None:  # type: ignore[no-untyped-def]
+    _, out, _ = run("--help")
+    assert all(command in out for command in ("base", "bundle", "classify", "data", "evaluate", "serve", "train"))
+    _, out, _ = run("bundle", "--help")
+    assert all(command in out for command in ("build", "info", "verify"))
+
+
+def test_documents_are_what_the_stub_takes_too(stub) -> None:  # type: ignore[no-untyped-def]
+    assert stub.classify([Document("1", WATER)])[0].id == "1"

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import record, train_tiny, write_jsonl
+
+from models.bundle import read_manifest
+from models.encoder import OnnxEncoder
+from models.tokenizer import WindowTokenizer
+from nlp.errors import BaseModelError, CorpusError, ReadingError, TrainingError
+from nlp.taxonomy import Taxonomy
+from training.config import load_config
+from training.corpus import add_texts, as_dataset, data_hash, part_of, read_splits, read_texts
+from training.loop import make_batches, rate_factor
+from training.network import load_base, log_likelihoods, masked_loss
+from training.runs import open_run, train_run
+
+
+def test_every_fault_of_a_corpus_is_named_with_file_and_line(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    records = [
+        record(1),
+        record(2, goals=["99"]),
+        record(3, targets=["6.1"]),
+        record(4, text=" "),
+        record(5, colour="red"),
+        record(6, dialect="klingon"),
+        record(7, rite="trust"),
+        record(1),
+    ]
+    path = write_jsonl(tmp_path / "bad.jsonl", records)
+    with path.open("a") as file:
+        file.write("{not json\n[]\n")
+    with pytest.raises(CorpusError) as caught:
+        read_texts(path, taxonomy)
+    faults = "\n".join(caught.value.faults)
+    for line, words in {
+        2: "'99' is not in the taxonomy",
+        3: "'6.1' stands without its parent",
+        4: "the text is empty",
+        5: "unknown field 'colour'",
+        6: "dialect 'klingon'",
+        7: "rite is 'trust'",
+        8: "is already at",
+        9: "not JSON",
+        10: "a list",
+    }.items():
+        assert f"bad.jsonl:{line}: " in faults
+        assert any(f":{line}: " in fault and words in fault for fault in caught.value.faults), words
+    assert ":1: " not in faults
+
+
+def test_groups_never_part_and_another_seed_is_another_split(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    path = write_jsonl(tmp_path / "new.jsonl", [record(n, group=f"g-{n // 3}") for n in range(300)])
+    contents = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        counts = add_texts([path], tmp_path / name, taxonomy, seed=seed)
+        assert sum(counts.values()) == 300
+        assert counts["validation"] > 10 < counts["test"]
+        splits = read_splits(tmp_path / name, taxonomy)
+        groups = [{text.group for text in part} for part in (splits.train, splits.validation, splits.test)]
+        assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
+        contents[name] = [file.read_bytes() for file in sorted((tmp_path / name).iterdir())]
+    assert contents["a"] == contents["b"] != contents["c"]
+    assert all(part_of(f"g-{n}", seed=1) == part_of(f"g-{n}", seed=1) for n in range(9))
+
+
+def test_a_group_in_two_parts_is_a_fault(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    write_jsonl(tmp_path / "train.jsonl", [record(1, group="same")])
+    write_jsonl(tmp_path / "validation.jsonl", [record(2)])
+    write_jsonl(tmp_path / "test.jsonl", [record(3, group="same")])
+    with pytest.raises(CorpusError, match=r"test.jsonl:1: group 'same' is also in train"):
+        read_splits(tmp_path, taxonomy)
+    (tmp_path / "test.jsonl").unlink()
+    with pytest.raises(ReadingError, match="test.jsonl does not exist"):
+        read_splits(tmp_path, taxonomy)
+
+
+def test_nothing_is_added_when_one_text_is_faulty(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    add_texts([write_jsonl(tmp_path / "a.jsonl", [record(1)])], tmp_path / "corpus", taxonomy, seed=1)
+    before = {file.name: file.read_bytes() for file in (tmp_path / "corpus").iterdir()}
+    with pytest.raises(CorpusError, match="is already at"):
+        add_texts([write_jsonl(tmp_path / "b.jsonl", [record(2), record(1)])], tmp_path / "corpus", taxonomy, seed=1)
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "corpus").iterdir()}
+
+
+def test_the_data_hash_sees_labels_but_not_the_layout(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    one = read_texts(write_jsonl(tmp_path / "1.jsonl", [record(1), record(2)]), taxonomy)
+    turned = read_texts(write_jsonl(tmp_path / "2.jsonl", [record(2), record(1)]), taxonomy)
+    other = read_texts(write_jsonl(tmp_path / "3.jsonl", [record(1), record(2, rite=["trust"])]), taxonomy)
+    assert data_hash(one) == data_hash(turned) != data_hash(other)
+
+
+def test_a_level_that_was_not_annotated_is_masked(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    unknown = {key: value for key, value in record(1).items() if key != "rite"}
+    texts = read_texts(write_jsonl(tmp_path / "a.jsonl", [unknown, record(2, rite=["trust"])]), taxonomy)
+    dataset = as_dataset(texts, taxonomy)
+    assert dataset["rite_known"][:] == [False, True]
+    logits = {level.name: torch.zeros(2, len(level.labels)) for level in taxonomy.levels}
+    truth = {level.name: torch.tensor(dataset[level.name][:]) for level in taxonomy.levels}
+    known = {level.name: torch.tensor(dataset[f"{level.name}_known"][:]).float() for level in taxonomy.levels}
+    weight = {"goals": 0.0, "targets": 0.0, "technologies": 0.0, "rite": 1.0}
+    before = masked_loss(taxonomy, logits, truth, known, weight)
+    logits["rite"][0] += 5
+    assert masked_loss(taxonomy, logits, truth, known, weight) == before
+    logits["rite"][1] += 5
+    assert masked_loss(taxonomy, logits, truth, known, weight) != before
+
+
+def test_likelihoods_agree_with_the_served_probabilities(taxonomy: Taxonomy) -> None:
+    from models.heads import probabilities
+
+    torch.manual_seed(0)
+    logits = {level.name: 4 * torch.randn(3, len(level.labels)) for level in taxonomy.levels}
+    served = probabilities(taxonomy, {name: values.numpy() for name, values in logits.items()})
+    for name, (yes, no) in log_likelihoods(taxonomy, logits).items():
+        np.testing.assert_allclose(yes.exp().numpy(), served[name], atol=1e-5)
+        np.testing.assert_allclose(no.exp().numpy(), 1 - served[name], atol=1e-5)
+
+
+def test_batches_hold_every_row_once_within_the_token_budget() -> None:
+    lengths = [random.Random(row).randint(5, 200) for row in range(500)]
+    batches = make_batches(lengths, 1024, random.Random(1))
+    assert sorted(row for batch in batches for row in batch) == list(range(500))
+    assert all(max(lengths[row] for row in batch) * len(batch) <= 1024 for batch in batches)
+    assert make_batches(lengths, 1024, random.Random(1)) == batches != make_batches(lengths, 1024, random.Random(2))
+
+
+def test_the_rate_rises_then_falls_to_nothing() -> None:
+    factors = [rate_factor(step, 100, 0.1) for step in range(100)]
+    assert max(factors) == factors[9] == 1
+    assert factors[0] == pytest.approx(0.1)
+    assert 0 < factors[99] < 0.02
+
+
+def test_configuration_forbids_what_it_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text("learnin_rate = 1")
+    with pytest.raises(TrainingError, match="learnin_rate"):
+        load_config(path)
+    path.write_text("epochs = 0")
+    with pytest.raises(TrainingError, match="epochs"):
+        load_config(path)
+    path.write_text("epochs = 3")
+    assert (load_config(path).epochs, load_config(path, epochs=5, seed=None).epochs) == (3, 5)
+
+
+def test_same_seed_same_bytes_and_another_seed_others(
+    tiny_bert: Path, tiny_corpus: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    again = train_tiny(tiny_bert, tiny_corpus, tmp_path / "again")
+    other = train_tiny(tiny_bert, tiny_corpus, tmp_path / "other", seed=2)
+    first = read_manifest(tiny_bundle)
+    assert read_manifest(again).files == first.files
+    assert (again / "manifest.json").read_bytes() == (tiny_bundle / "manifest.json").read_bytes()
+    assert read_manifest(other).files["heads.safetensors"] != first.files["heads.safetensors"]
+
+
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
+    tiny_bert: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import training.runs
+
+    whole = training.runs.train
+    monkeypatch.setattr(training.runs, "train", lambda *a, **k: whole(*a, **k, checkpoint_every=5))
+    from conftest import ROOT
+
+    config = load_config(
+        base=str(tiny_bert), prefix="", window=48, overlap=8, batch_tokens=128, epochs=2, learning_rate=2e-3
+    )
+    taxonomy = ROOT / "data" / "taxonomy.yaml"
+    straight = list(train_run(config, tiny_corpus, taxonomy, tmp_path / "straight"))
+    cut = train_run(config, tiny_corpus, taxonomy, tmp_path / "cut")
+    begun = [next(cut) for _ in range(8)]
+    cut.close()
+    with pytest.raises(TrainingError, match="no finished run"):
+        open_run(tmp_path / "cut")
+    resumed = list(train_run(config, tiny_corpus, taxonomy, tmp_path / "cut"))
+    assert begun + resumed[3:] == straight
+    assert resumed[0].step == 6
+    heads = [(tmp_path / name / "heads.safetensors").read_bytes() for name in ("straight", "cut")]
+    assert heads[0] == heads[1]
+    other = load_config(base=str(tiny_bert), prefix="", window=48, overlap=8, batch_tokens=128, epochs=4)
+    cut = train_run(config, tiny_corpus, taxonomy, tmp_path / "mixed")
+    [next(cut) for _ in range(6)]
+    cut.close()
+    with pytest.raises(TrainingError, match="other settings"):
+        list(train_run(other, tiny_corpus, taxonomy, tmp_path / "mixed"))
+
+
+def test_the_exported_graph_embeds_as_the_network(tiny_bert: Path, tmp_path: Path) -> None:
+    from training.graph import export_encoder
+
+    model, tokenizer = load_base(str(tiny_bert))
+    export_encoder(model.eval(), tmp_path)
+    cutter = WindowTokenizer.from_file(tiny_bert / "tokenizer.json", prefix="", most_tokens=64, overlap=8)
+    encoder = OnnxEncoder(tmp_path / "encoder.onnx", cutter, threads=1)
+    for text in ("قال الناس", "في الحي ماء جديد قديم مدرسة 1 2 3"):
+        with torch.inference_mode():
+            expected = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0).numpy()
+        found = encoder.encode([text])[0].embeddings[0]
+        cosine = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
+        assert cosine > 0.99
+
+
+def test_windows_overlap_and_reach_the_end(tiny_bert: Path) -> None:
+    cutter = WindowTokenizer.from_file(tiny_bert / "tokenizer.json", prefix="", most_tokens=10, overlap=2)
+    text = "قال الناس في الحي إن ماء الحي جديد قديم 1 2 3 4 5 6 7 8 9"
+    windows = cutter.windows(text)
+    assert len(windows) > 2
+    assert all(len(window.token_ids) <= 10 for window in windows)
+    assert windows[0].span.start == 0
+    assert windows[-1].span.end == len(text)
+    for before, after in itertools.pairwise(windows):
+        assert after.span.start < before.span.end
+    assert cutter.windows("") == []
+
+
+def test_a_base_that_is_no_bert_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match="cannot be opened"):
+        load_base(str(tmp_path / "none"))
+
+
+def test_metrics_of_a_bundle_are_those_of_its_test_part(tiny_bundle: Path, tiny_corpus: Path) -> None:
+    from models.bundle import load_tagger
+    from training.evaluation import evaluate
+
+    tagger = load_tagger(tiny_bundle)
+    found = evaluate(tagger, read_splits(tiny_corpus, tagger.taxonomy).test).to_dict()
+    kept = json.loads((tiny_bundle / "metrics.json").read_text())["test"]
+    assert found == kept
+    assert found["levels"]["goals"]["micro_f1"] > 0.9
