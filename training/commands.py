@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.table import Table
 from models.bundle import DEFAULT_BUNDLE, load_tagger, write_json
 from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.config import DEFAULT_CONFIG, TrainingConfig, load_config
+
+if TYPE_CHECKING:
+    from training.statistics import Statistics
 
 _PATH = click.Path(path_type=Path)
 _taxonomy_option = click.option(
@@ -65,16 +68,83 @@ def data() -> None:
 
 @data.command("check")
 @click.argument("corpus", type=_PATH, default=Path("data/corpus"))
+@click.option("--against", type=_PATH, multiple=True, help="Texts that must not be in the corpus, such as a benchmark.")
+@click.option("--embeddings", is_flag=True, help="Also look for neighbours in the base encoder (minutes).")
 @_taxonomy_option
-def data_check(corpus: Path, taxonomy: Path) -> None:
-    """Check schema, labels, ids and groups of a split corpus; name every fault by file and line."""
-    from training.corpus import data_hash, read_splits
+def data_check(corpus: Path, against: tuple[Path, ...], embeddings: bool, taxonomy: Path) -> None:
+    """Check a split corpus; name every fault by file and line, then print what it covers."""
+    from training.audit import audit_corpus
+    from training.statistics import corpus_statistics
 
-    splits = read_splits(corpus, load_taxonomy(taxonomy))
-    click.echo(
-        f"{len(splits.texts)} texts: {len(splits.train)} train, {len(splits.validation)} validation, "
-        f"{len(splits.test)} test; sha256 {data_hash(splits.texts)}"
-    )
+    labels = load_taxonomy(taxonomy)
+    audit = audit_corpus(corpus, labels, against=against)
+    _print_statistics(labels, corpus_statistics(audit.texts, labels))
+    parts = ", ".join(f"{count} {part}" for part, count in audit.parts.items())
+    click.echo(f"{len(audit.texts)} texts pass: {parts}; sha256 {audit.sha256}")
+    if embeddings:
+        _print_neighbours([text.id for text in audit.texts], [text.text for text in audit.texts])
+
+
+def _print_neighbours(ids: list[str], texts: list[str]) -> None:
+    import tempfile
+
+    import numpy as np
+
+    from nlp.normalise import find_recipe
+    from training.baselines import frozen_encoder
+    from training.duplicates import MOST_COSINE, embedding_neighbours
+
+    recipe = find_recipe(load_config().recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        encoded = frozen_encoder(Path(folder)).encode([recipe(text) for text in texts])
+    pairs = embedding_neighbours(np.stack([one.embeddings.mean(axis=0) for one in encoded]))
+    for pair in pairs[:20]:
+        click.echo(f"{ids[pair.second]} ~ {ids[pair.first]}: cosine {pair.likeness:.3f}")
+    click.echo(f"{len(pairs) / len(texts):.2%} of texts have a neighbour above cosine {MOST_COSINE}")
+
+
+@data.command("stats")
+@click.argument("corpus", type=_PATH, default=Path("data/corpus"))
+@click.option("--json", "as_json", is_flag=True, help="All counts as JSON.")
+@_taxonomy_option
+def data_stats(corpus: Path, as_json: bool, taxonomy: Path) -> None:
+    """Print what a corpus covers."""
+    import json
+
+    from training.corpus import read_texts
+    from training.statistics import corpus_statistics
+
+    labels = load_taxonomy(taxonomy)
+    statistics = corpus_statistics(read_texts(corpus, labels), labels)
+    if as_json:
+        click.echo(json.dumps(statistics.to_dict(), ensure_ascii=False, indent=1))
+    else:
+        _print_statistics(labels, statistics)
+
+
+def _print_statistics(taxonomy: Taxonomy, statistics: Statistics) -> None:
+    click.echo(f"{statistics.texts} texts; words at 0, 10, 25, 50, 75, 90, 100%: {statistics.words}")
+    click.echo(f"mostly Arabic letters: {statistics.arabic:.1%}; distinct 4-grams: {statistics.distinct_4grams:.1%}")
+    for field, counts in statistics.fields.items():
+        click.echo(f"{field}: " + ", ".join(f"{value} {count}" for value, count in counts.items()))
+    for level in taxonomy.levels:
+        counts = statistics.labels[level.name]
+        click.echo(
+            f"{level.name}: {statistics.unlabelled[level.name]:.1%} of texts without; rarest {min(counts.values())}; "
+            + ", ".join(f"{label} {count}" for label, count in counts.items())
+        )
+    click.echo("openings: " + ", ".join(f"{words} ({count})" for words, count in statistics.openings[:5]))
+
+
+@data.command("manifest")
+@click.argument("corpus", type=_PATH, default=Path("data/corpus"))
+@_taxonomy_option
+def data_manifest(corpus: Path, taxonomy: Path) -> None:
+    """Check a corpus and write its manifest anew."""
+    from training.audit import MANIFEST, audit_corpus, write_corpus_manifest
+
+    (corpus / MANIFEST).unlink(missing_ok=True)
+    click.echo(f"{write_corpus_manifest(corpus, audit_corpus(corpus, load_taxonomy(taxonomy)))}")
 
 
 @data.command("add")
