@@ -26,6 +26,9 @@ from training.graph import export_encoder
 from training.metrics import gold
 from training.network import EMBEDDED, load_base
 
+TFIDF_STRENGTH = 10.0
+_FROZEN_STRENGTH = 0.02
+
 
 def run_baselines(
     taxonomy: Taxonomy, recipe: Recipe, corpus: Path, texts: Sequence[LabelledText]
@@ -59,19 +62,24 @@ def frozen_encoder(folder: Path) -> Encoder:
     return OnnxEncoder(folder / "encoder.onnx", cutter)
 
 
+def character_tfidf() -> TfidfVectorizer:
+    """TF-IDF over runs of 2 to 5 characters within words."""
+    return TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(2, 5), min_df=2, max_features=200_000, sublinear_tf=True, dtype=np.float32
+    )
+
+
+def label_regression(strength: float) -> LogisticRegression:
+    """A class-balanced logistic regression for one label; ``strength`` is scikit-learn's inverse regularisation."""
+    return LogisticRegression(C=strength, class_weight="balanced", solver="liblinear")
+
+
 def tfidf_baseline(taxonomy: Taxonomy, recipe: Recipe, splits: Splits, texts: Sequence[LabelledText]) -> Evaluation:
     """Character TF-IDF (2 to 5 letters within words) with one logistic regression a label."""
-    vectorizer = TfidfVectorizer(
-        analyzer="char_wb",
-        ngram_range=(2, 5),
-        min_df=2,
-        max_features=200_000,
-        sublinear_tf=True,
-        dtype=np.float32,
-    )
+    vectorizer = character_tfidf()
     train = vectorizer.fit_transform([recipe(text.text) for text in splits.train])
     features = [vectorizer.transform([recipe(text.text) for text in part]) for part in (splits.validation, texts)]
-    return _regression_baseline(taxonomy, splits, texts, train, features, strength=10.0)
+    return _regression_baseline(taxonomy, splits, texts, train, features, strength=TFIDF_STRENGTH)
 
 
 def frozen_baseline(
@@ -98,7 +106,7 @@ def frozen_baseline(
     )
     train = scaler.fit_transform(train)
     features = [scaler.transform(validation), scaler.transform(measured)]
-    return _regression_baseline(taxonomy, splits, texts, train, features, strength=0.02)
+    return _regression_baseline(taxonomy, splits, texts, train, features, strength=_FROZEN_STRENGTH)
 
 
 def _regression_baseline(
@@ -117,7 +125,7 @@ def _regression_baseline(
         for label in range(len(level.labels)):
             target = truth[known, label]
             if target.any() and not target.all():
-                model = LogisticRegression(C=strength, class_weight="balanced", solver="liblinear")
+                model = label_regression(strength)
                 model.fit(train[known], target)
                 predicted = [model.predict_proba(part)[:, 1] for part in features]
             else:

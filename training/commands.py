@@ -147,6 +147,56 @@ def data_manifest(corpus: Path, taxonomy: Path) -> None:
     click.echo(f"{write_corpus_manifest(corpus, audit_corpus(corpus, load_taxonomy(taxonomy)))}")
 
 
+@data.command("agreement")
+@click.argument("second", type=_PATH, nargs=-1, required=True)
+@click.option("--disagreements", "out", type=_PATH, help="Write the texts to settle to this JSONL file.")
+@_corpus_option
+@_taxonomy_option
+def data_agreement(second: tuple[Path, ...], out: Path | None, corpus: Path, taxonomy: Path) -> None:
+    """Compare the corpus with the labels of a SECOND, blind reader (JSONL files of id and labels)."""
+    import json
+
+    from training.agreement import agreement, disagreements, read_second_pass
+    from training.corpus import read_splits
+
+    labels = load_taxonomy(taxonomy)
+    texts = read_splits(corpus, labels).texts
+    other = read_second_pass(second, labels)
+    for level, found in agreement(texts, other, labels).items():
+        click.echo(
+            f"{level:12} micro F1 {found.micro_f1:.3f}  kappa {found.kappa:.3f}  "
+            f"same labels {found.equal:.1%} of {found.texts} texts"
+        )
+    if out:
+        with out.open("w", encoding="utf-8") as file:
+            for case in disagreements(texts, other, labels):
+                record: dict[str, Any] = {"id": case.text.id, "text": case.text.text}
+                for level in case.levels:
+                    record[level] = {"first": case.text.labels.get(level, ()), "second": case.second.get(level, ())}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+@data.command("suspects")
+@click.option("--share", type=click.FloatRange(0, 1), default=0.05, show_default=True, help="How much to name.")
+@click.option("--out", type=_PATH, required=True, help="JSONL file to write.")
+@_corpus_option
+@_taxonomy_option
+def data_suspects(share: float, out: Path, corpus: Path, taxonomy: Path) -> None:
+    """Name the texts whose labels look most wrong to a model that has not seen them."""
+    import json
+
+    from training.corpus import read_splits
+    from training.suspects import find_suspects
+
+    labels = load_taxonomy(taxonomy)
+    found = find_suspects(read_splits(corpus, labels).texts, labels, share)
+    with out.open("w", encoding="utf-8") as file:
+        for one in found:
+            record = {"id": one.text.id, "text": one.text.text, **one.text.labels, "doubts": [one.level, *one.doubts]}
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    click.echo(f"{out}: {len(found)} texts to read again")
+
+
 @data.command("add")
 @click.argument("files", type=_PATH, nargs=-1, required=True)
 @click.option("--seed", default=2026, show_default=True, help="Of the split; the same for the whole life of a corpus.")

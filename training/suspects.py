@@ -1,0 +1,95 @@
+"""Labels that look wrong: confident learning on out-of-fold predictions (cleanlab).
+
+Northcutt et al., 2021, https://arxiv.org/abs/1911.00068.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from cleanlab.multilabel_classification import get_label_quality_scores
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold
+
+from nlp.normalise import find_recipe
+from nlp.records import LabelledText
+from nlp.taxonomy import Level, Taxonomy
+from training.baselines import TFIDF_STRENGTH, character_tfidf, label_regression
+from training.metrics import gold
+
+_FOLDS = 4
+_FEWEST = 8
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A text whose labels should be read again.
+
+    Attributes:
+        text: with its labels.
+        rank: place among all texts by cleanlab's label quality, from 0 (worst) to 1; the lowest over the levels.
+        level: where it is lowest.
+        doubts: labels of that level that the model would add (``+``) or take away (``-``), most certain first.
+    """
+
+    text: LabelledText
+    rank: float
+    level: str
+    doubts: tuple[str, ...]
+
+
+def find_suspects(texts: Sequence[LabelledText], taxonomy: Taxonomy, share: float = 0.05) -> tuple[Suspect, ...]:
+    """The most suspicious texts of a corpus, worst first.
+
+    Args:
+        texts: the corpus.
+        taxonomy: the labels.
+        share: how much of the corpus to name.
+    """
+    worst: dict[int, Suspect] = {}
+    for level in taxonomy.levels:
+        truth, _ = gold(texts, level)
+        common = np.flatnonzero(truth.sum(axis=0) >= _FEWEST)
+        if not len(common):
+            continue
+        scores = out_of_fold(texts, truth[:, common])
+        given = [np.flatnonzero(row).tolist() for row in truth[:, common]]
+        quality = np.asarray(get_label_quality_scores(given, scores))
+        # Levels differ in how sure a model can be: compare ranks, not scores.
+        rank = quality.argsort().argsort() / len(quality)
+        for place in range(len(texts)):
+            if place not in worst or rank[place] < worst[place].rank:
+                doubts = _doubts(level, common, truth[place, common], scores[place])
+                worst[place] = Suspect(texts[place], float(rank[place]), level.name, doubts)
+    found = sorted(worst.values(), key=lambda one: (one.rank, one.text.id))
+    return tuple(found[: round(share * len(texts))])
+
+
+def out_of_fold(texts: Sequence[LabelledText], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Probabilities of labels by a model that never saw the text nor its group, shape of ``truth``.
+
+    Character TF-IDF with one logistic regression a label.
+    """
+    recipe = find_recipe("light")
+    raw = [recipe(text.text) for text in texts]
+    scores = np.zeros(truth.shape)
+    for seen, held in GroupKFold(_FOLDS).split(raw, groups=[text.group for text in texts]):
+        vectorizer = character_tfidf()
+        features = vectorizer.fit_transform([raw[place] for place in seen])
+        unseen = vectorizer.transform([raw[place] for place in held])
+        for label in range(truth.shape[1]):
+            target = truth[seen, label]
+            if target.any():
+                model = label_regression(TFIDF_STRENGTH).fit(features, target)
+                scores[held, label] = model.predict_proba(unseen)[:, 1]
+    return scores
+
+
+def _doubts(
+    level: Level, common: NDArray[np.intp], truth: NDArray[np.bool_], scores: NDArray[np.float64]
+) -> tuple[str, ...]:
+    gaps = np.where(truth, 1 - scores, scores)
+    order = [place for place in np.argsort(-gaps)[:3] if gaps[place] > 0.5]
+    return tuple(("-" if truth[place] else "+") + level.ids[common[place]] for place in order)
