@@ -16,7 +16,7 @@ from models.tokenizer import WindowTokenizer
 from nlp.errors import BaseModelError, CorpusError, ReadingError, TrainingError
 from nlp.taxonomy import Taxonomy
 from training.config import load_config
-from training.corpus import add_texts, as_dataset, data_hash, part_of, read_splits, read_texts
+from training.corpus import add_texts, as_dataset, data_hash, part_of, read_splits, read_texts, sample_groups
 from training.loop import make_batches, rate_factor
 from training.network import load_base, log_likelihoods, masked_loss
 from training.runs import open_run, train_run
@@ -68,6 +68,16 @@ def test_groups_never_part_and_another_seed_is_another_split(tmp_path: Path, tax
         contents[name] = [file.read_bytes() for file in sorted((tmp_path / name).iterdir())]
     assert contents["a"] == contents["b"] != contents["c"]
     assert all(part_of(f"g-{n}", seed=1) == part_of(f"g-{n}", seed=1) for n in range(9))
+
+
+def test_a_smaller_share_of_the_groups_is_part_of_a_larger_one(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    texts = read_texts(
+        write_jsonl(tmp_path / "a.jsonl", [record(n, group=f"g-{n // 2}") for n in range(400)]), taxonomy
+    )
+    quarter, half = ({text.group for text in sample_groups(texts, share)} for share in (0.25, 0.5))
+    assert quarter < half
+    assert 30 < len(quarter) < 70 < len(half) < 130
+    assert sample_groups(texts, 1.0) == texts
 
 
 def test_a_group_in_two_parts_is_a_fault(tmp_path: Path, taxonomy: Taxonomy) -> None:

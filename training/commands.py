@@ -219,6 +219,7 @@ def data_add(files: tuple[Path, ...], seed: int, corpus: Path, taxonomy: Path) -
 @click.option("--prefix", help="Word that the base expects before each text.")
 @click.option("--seed", type=int, help="Seed of the run.")
 @click.option("--epochs", type=int, help="Passes over the corpus.")
+@click.option("--share", type=float, help="Share of the training groups to use, for a learning curve.")
 @_corpus_option
 @_taxonomy_option
 def train(config: Path, run: Path, out: Path | None, corpus: Path, taxonomy: Path, **changes: Any) -> None:

@@ -24,6 +24,7 @@ class TrainingConfig(BaseModel):
     window: int = Field(ge=16)
     overlap: int = Field(ge=0)
     seed: int
+    share: float = Field(gt=0, le=1)
     epochs: int = Field(ge=1)
     batch_tokens: int = Field(ge=64)
     learning_rate: float = Field(gt=0)

@@ -203,9 +203,19 @@ def part_of(group: str, *, seed: int, validation: float = 0.1, test: float = 0.1
     Returns:
         One of :data:`PARTS`.
     """
-    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
-    place = int.from_bytes(digest[:8]) / 2**64
+    place = _place(seed, group)
     return "test" if place < test else "validation" if place < test + validation else "train"
+
+
+def _place(seed: int | str, group: str) -> float:
+    """Where a group stands in ``[0, 1)``, evenly spread and always the same."""
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def sample_groups(texts: Sequence[LabelledText], share: float) -> tuple[LabelledText, ...]:
+    """The texts of a share of the practice groups; a smaller share is part of every larger one."""
+    return tuple(text for text in texts if _place("sample", text.group) < share)
 
 
 def add_texts(files: Sequence[Path], corpus: Path, taxonomy: Taxonomy, *, seed: int) -> dict[str, int]:

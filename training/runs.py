@@ -27,7 +27,7 @@ from nlp.normalise import find_recipe
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.config import TrainingConfig
-from training.corpus import Splits, as_dataset, data_hash, read_splits
+from training.corpus import Splits, as_dataset, data_hash, read_splits, sample_groups
 from training.loop import StepReport, has_checkpoint, seed_everything, train
 from training.network import Network, load_base
 from training.probing import fit_heads
@@ -75,9 +75,10 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     """
     taxonomy = load_taxonomy(taxonomy_path)
     parts = read_splits(corpus, taxonomy)
-    if not parts.train or not parts.validation:
+    chosen = sample_groups(parts.train, config.share)
+    if not chosen or not parts.validation:
         raise TrainingError(
-            f"{len(parts.train)} texts to train and {len(parts.validation)} to validate on",
+            f"{len(chosen)} texts to train and {len(parts.validation)} to validate on",
             expected="some of each",
             remedy="give a larger corpus",
         )
@@ -86,14 +87,14 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         "seed": config.seed,
         "data_sha256": data_hash(parts.texts),
         "git_commit": git_commit(corpus),
-        "texts": {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)},
+        "texts": {"train": len(chosen), "validation": len(parts.validation), "test": len(parts.test)},
     }
     identity = hashlib.sha256(f"{config.model_dump_json()}{provenance['data_sha256']}".encode()).hexdigest()
     seed_everything(config.seed)
     encoder, tokenizer = load_base(config.base)
     network = Network(encoder, taxonomy, config.dropout)
-    dataset = as_dataset(parts.train, taxonomy)
-    windows = first_windows(parts.train, tokenizer, config)
+    dataset = as_dataset(chosen, taxonomy)
+    windows = first_windows(chosen, tokenizer, config)
     if not has_checkpoint(folder):
         fit_heads(network, dataset, windows, config, pad=tokenizer.pad_token_id)
     yield from train(
