@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi_offline import FastAPIOffline
 
 import nlp
 from models.bundle import load_tagger, read_manifest
@@ -163,7 +164,8 @@ def create_app(settings: Settings, tagger: Tagger | None = None) -> FastAPI:
         app.state.model = open_model(settings, tagger)
         yield
 
-    app = FastAPI(
+    # The documentation pages bring their scripts along: nothing is fetched from outside.
+    app = FastAPIOffline(
         title="Musannif",
         version=nlp.__version__,
         description="Tags Arabic texts about government practices: SDG goals and targets, technologies, RITE.",

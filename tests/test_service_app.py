@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,13 @@ def test_taxonomy_info_and_health(client: TestClient) -> None:
     info = client.get("/v1/info").json()
     assert info["limits"] == {"most_items": 5, "most_characters": 200, "most_bytes": 4096}
     assert client.get("/healthz").json() == client.get("/readyz").json() == {"status": "ok"}
+
+
+def test_the_documentation_page_fetches_nothing_from_outside(client: TestClient) -> None:
+    page = client.get("/docs").text
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert sources
+    assert all(source.startswith("/") and client.get(source).status_code == 200 for source in sources)
 
 
 def test_not_ready_before_the_model_is_loaded(stub: Tagger) -> None:
