@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import record, write_jsonl
 
+from models.stub import StubEncoder
 from nlp.errors import CorpusError, ReadingError
 from nlp.taxonomy import Taxonomy
 from training.agreement import agreement, disagreements, read_second_pass
@@ -56,7 +58,8 @@ def test_a_planted_label_error_is_the_first_suspect(tmp_path: Path, taxonomy: Ta
     ]
     records[7]["goals"] = ["6"]
     texts = read_texts(write_jsonl(tmp_path / "a.jsonl", records), taxonomy)
-    (suspect,) = find_suspects(texts, taxonomy, share=1 / 40)
+    embeddings = np.concatenate([one.embeddings for one in StubEncoder().encode([text.text for text in texts])])
+    (suspect,) = find_suspects(texts, embeddings, taxonomy, share=1 / 40)
     assert suspect.text.id == records[7]["id"]
     assert suspect.level == "goals"
     assert set(suspect.doubts) == {"-6", "+4"}

@@ -26,8 +26,8 @@ from training.graph import export_encoder
 from training.metrics import gold
 from training.network import EMBEDDED, load_base
 
-TFIDF_STRENGTH = 10.0
-_FROZEN_STRENGTH = 0.02
+_TFIDF_STRENGTH = 10.0
+FROZEN_STRENGTH = 0.02
 
 
 def run_baselines(
@@ -62,6 +62,13 @@ def frozen_encoder(folder: Path) -> Encoder:
     return OnnxEncoder(folder / "encoder.onnx", cutter)
 
 
+def mean_embeddings(encoder: Encoder, recipe: Recipe, texts: Sequence[str]) -> Floats:
+    """The mean of the window embeddings of each raw text, shape ``(texts, dimension)``; zeros without a token."""
+    empty = np.zeros(encoder.dimension, np.float32)
+    encoded = encoder.encode([recipe(text) for text in texts])
+    return np.stack([one.embeddings.mean(axis=0) if len(one.embeddings) else empty for one in encoded])
+
+
 def character_tfidf() -> TfidfVectorizer:
     """TF-IDF over runs of 2 to 5 characters within words."""
     return TfidfVectorizer(
@@ -79,7 +86,7 @@ def tfidf_baseline(taxonomy: Taxonomy, recipe: Recipe, splits: Splits, texts: Se
     vectorizer = character_tfidf()
     train = vectorizer.fit_transform([recipe(text.text) for text in splits.train])
     features = [vectorizer.transform([recipe(text.text) for text in part]) for part in (splits.validation, texts)]
-    return _regression_baseline(taxonomy, splits, texts, train, features, strength=TFIDF_STRENGTH)
+    return _regression_baseline(taxonomy, splits, texts, train, features, strength=_TFIDF_STRENGTH)
 
 
 def frozen_baseline(
@@ -96,17 +103,12 @@ def frozen_baseline(
     """
     scaler = StandardScaler()
     train, validation, measured = (
-        np.stack(
-            [
-                encoded.embeddings.mean(axis=0) if len(encoded.embeddings) else np.zeros(encoder.dimension, np.float32)
-                for encoded in encoder.encode([recipe(text.text) for text in part])
-            ]
-        )
+        mean_embeddings(encoder, recipe, [text.text for text in part])
         for part in (splits.train, splits.validation, texts)
     )
     train = scaler.fit_transform(train)
     features = [scaler.transform(validation), scaler.transform(measured)]
-    return _regression_baseline(taxonomy, splits, texts, train, features, strength=_FROZEN_STRENGTH)
+    return _regression_baseline(taxonomy, splits, texts, train, features, strength=FROZEN_STRENGTH)
 
 
 def _regression_baseline(

@@ -14,6 +14,7 @@ from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.config import DEFAULT_CONFIG, TrainingConfig, load_config
 
 if TYPE_CHECKING:
+    from models.heads import Floats
     from training.statistics import Statistics
 
 _PATH = click.Path(path_type=Path)
@@ -86,21 +87,22 @@ def data_check(corpus: Path, against: tuple[Path, ...], embeddings: bool, taxono
 
 
 def _print_neighbours(ids: list[str], texts: list[str]) -> None:
-    import tempfile
-
-    import numpy as np
-
-    from nlp.normalise import find_recipe
-    from training.baselines import frozen_encoder
     from training.duplicates import MOST_COSINE, embedding_neighbours
 
-    recipe = find_recipe(load_config().recipe)
-    with tempfile.TemporaryDirectory() as folder:
-        encoded = frozen_encoder(Path(folder)).encode([recipe(text) for text in texts])
-    pairs = embedding_neighbours(np.stack([one.embeddings.mean(axis=0) for one in encoded]))
+    pairs = embedding_neighbours(_base_embeddings(texts))
     for pair in pairs[:20]:
         click.echo(f"{ids[pair.second]} ~ {ids[pair.first]}: cosine {pair.likeness:.3f}")
     click.echo(f"{len(pairs) / len(texts):.2%} of texts have a neighbour above cosine {MOST_COSINE}")
+
+
+def _base_embeddings(texts: list[str]) -> Floats:
+    import tempfile
+
+    from nlp.normalise import find_recipe
+    from training.baselines import frozen_encoder, mean_embeddings
+
+    with tempfile.TemporaryDirectory() as folder:
+        return mean_embeddings(frozen_encoder(Path(folder)), find_recipe(load_config().recipe), texts)
 
 
 @data.command("stats")
@@ -189,7 +191,8 @@ def data_suspects(share: float, out: Path, corpus: Path, taxonomy: Path) -> None
     from training.suspects import find_suspects
 
     labels = load_taxonomy(taxonomy)
-    found = find_suspects(read_splits(corpus, labels).texts, labels, share)
+    texts = read_splits(corpus, labels).texts
+    found = find_suspects(texts, _base_embeddings([text.text for text in texts]), labels, share)
     with out.open("w", encoding="utf-8") as file:
         for one in found:
             record = {"id": one.text.id, "text": one.text.text, **one.text.labels, "doubts": [one.level, *one.doubts]}

@@ -12,11 +12,11 @@ import numpy as np
 from cleanlab.multilabel_classification import get_label_quality_scores
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import StandardScaler
 
-from nlp.normalise import find_recipe
 from nlp.records import LabelledText
 from nlp.taxonomy import Level, Taxonomy
-from training.baselines import TFIDF_STRENGTH, character_tfidf, label_regression
+from training.baselines import FROZEN_STRENGTH, label_regression
 from training.metrics import gold
 
 _FOLDS = 4
@@ -40,11 +40,14 @@ class Suspect:
     doubts: tuple[str, ...]
 
 
-def find_suspects(texts: Sequence[LabelledText], taxonomy: Taxonomy, share: float = 0.05) -> tuple[Suspect, ...]:
+def find_suspects(
+    texts: Sequence[LabelledText], embeddings: NDArray[np.float32], taxonomy: Taxonomy, share: float = 0.05
+) -> tuple[Suspect, ...]:
     """The most suspicious texts of a corpus, worst first.
 
     Args:
         texts: the corpus.
+        embeddings: of the texts by the frozen base encoder, shape ``(texts, dimension)``.
         taxonomy: the labels.
         share: how much of the corpus to name.
     """
@@ -54,7 +57,7 @@ def find_suspects(texts: Sequence[LabelledText], taxonomy: Taxonomy, share: floa
         common = np.flatnonzero(truth.sum(axis=0) >= _FEWEST)
         if not len(common):
             continue
-        scores = out_of_fold(texts, truth[:, common])
+        scores = out_of_fold(embeddings, truth[:, common], [text.group for text in texts])
         given = [np.flatnonzero(row).tolist() for row in truth[:, common]]
         quality = np.asarray(get_label_quality_scores(given, scores))
         # Levels differ in how sure a model can be: compare ranks, not scores.
@@ -67,22 +70,21 @@ def find_suspects(texts: Sequence[LabelledText], taxonomy: Taxonomy, share: floa
     return tuple(found[: round(share * len(texts))])
 
 
-def out_of_fold(texts: Sequence[LabelledText], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+def out_of_fold(
+    embeddings: NDArray[np.float32], truth: NDArray[np.bool_], groups: Sequence[str]
+) -> NDArray[np.float64]:
     """Probabilities of labels by a model that never saw the text nor its group, shape of ``truth``.
 
-    Character TF-IDF with one logistic regression a label.
+    One logistic regression a label on standardised embeddings.
     """
-    recipe = find_recipe("light")
-    raw = [recipe(text.text) for text in texts]
     scores = np.zeros(truth.shape)
-    for seen, held in GroupKFold(_FOLDS).split(raw, groups=[text.group for text in texts]):
-        vectorizer = character_tfidf()
-        features = vectorizer.fit_transform([raw[place] for place in seen])
-        unseen = vectorizer.transform([raw[place] for place in held])
+    for seen, held in GroupKFold(_FOLDS).split(embeddings, groups=groups):
+        scaler = StandardScaler().fit(embeddings[seen])
+        known, unseen = scaler.transform(embeddings[seen]), scaler.transform(embeddings[held])
         for label in range(truth.shape[1]):
             target = truth[seen, label]
             if target.any():
-                model = label_regression(TFIDF_STRENGTH).fit(features, target)
+                model = label_regression(FROZEN_STRENGTH).fit(known, target)
                 scores[held, label] = model.predict_proba(unseen)[:, 1]
     return scores
 
