@@ -9,7 +9,7 @@
     taxonomy.json        the labels that the heads answer for
     normaliser.json      the recipe that the encoder was trained with
     calibration.json     temperature by level
-    thresholds.json      threshold by label, and the review margin
+    thresholds.json      threshold by label, and the confidence below which a text needs review
     metrics.json         what was measured, on what
     README.md            the model card
 

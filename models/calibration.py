@@ -1,4 +1,4 @@
-"""What was fitted on held-out data: temperatures, thresholds, and the margin below which a person should look."""
+"""What was fitted on held-out data: temperatures, thresholds, and the confidence below which a person should look."""
 
 from __future__ import annotations
 
@@ -35,13 +35,12 @@ class Thresholds:
     Attributes:
         by_level: float32, shape ``(labels,)``, by level.
         review_level: the level whose decisions are watched.
-        review_margin: a text needs review if the probability of any label of that level lies nearer to its
-            threshold than this, in logits.
+        review_confidence: a text needs review if its confidence on that level is lower.
     """
 
     by_level: Mapping[str, Floats]
     review_level: str
-    review_margin: float
+    review_confidence: float
 
     def decide(self, taxonomy: Taxonomy, scores: Mapping[str, Floats]) -> dict[str, Bools]:
         """Which labels are given: bool, shape ``(rows, labels)``, by level; a child only with its parent."""
@@ -53,11 +52,17 @@ class Thresholds:
             given[level.name] = passed
         return given
 
-    def margins(self, scores: Mapping[str, Floats]) -> Floats:
-        """How far each text is from the nearest decision that could turn, in logits, shape ``(rows,)``."""
-        distance = np.abs(_logit(scores[self.review_level]) - _logit(self.by_level[self.review_level]))
-        nearest: Floats = distance.min(axis=1)
-        return nearest
+    def confidence(self, scores: Mapping[str, Floats]) -> Floats:
+        """How sure the model is of each text on the review level, in ``[0, 1]``, shape ``(rows,)``.
+
+        The lowest probability among the labels that are given; where none is, the probability that none applies to
+        the likeliest label.
+        """
+        values = scores[self.review_level]
+        given = values >= self.by_level[self.review_level]
+        lowest = np.where(given, values, 1.0).min(axis=1)
+        confidence: Floats = np.where(given.any(axis=1), lowest, 1 - values.max(axis=1)).astype(np.float32)
+        return confidence
 
     def to_dict(self, taxonomy: Taxonomy) -> dict[str, Any]:
         """The plain data form that a bundle keeps."""
@@ -69,7 +74,7 @@ class Thresholds:
         }
         return {
             "labels": labels,
-            "review": {"level": self.review_level, "margin": round(self.review_margin, 4)},
+            "review": {"level": self.review_level, "confidence": round(self.review_confidence, 4)},
         }
 
     @classmethod
@@ -84,12 +89,6 @@ class Thresholds:
                 level.name: np.array([data["labels"][level.name][label] for label in level.ids], np.float32)
                 for level in taxonomy.levels
             }
-            return cls(by_level, str(data["review"]["level"]), float(data["review"]["margin"]))
+            return cls(by_level, str(data["review"]["level"]), float(data["review"]["confidence"]))
         except KeyError as error:
             raise BundleError(f"thresholds lack {error}", expected="a threshold for every label") from error
-
-
-def _logit(probability: Floats) -> Floats:
-    clipped = np.clip(probability, 1e-6, 1 - 1e-6)
-    values: Floats = np.log(clipped / (1 - clipped)).astype(np.float32)
-    return values

@@ -53,6 +53,6 @@ def stub_tagger(taxonomy: Taxonomy) -> Tagger:
         thresholds=Thresholds(
             by_level={level.name: np.full(len(level.labels), 0.5, np.float32) for level in taxonomy.levels},
             review_level=taxonomy.levels[0].name,
-            review_margin=0.1,
+            review_confidence=0.6,
         ),
     )

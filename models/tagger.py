@@ -105,7 +105,7 @@ class Tagger:
         return Classification(
             id=document.id,
             tags={level.name: _tags(level, scores[level.name][0], given[level.name][0], options) for level in levels},
-            needs_review=bool(self.thresholds.margins(scores)[0] < self.thresholds.review_margin)
+            needs_review=bool(self.thresholds.confidence(scores)[0] < self.thresholds.review_confidence)
             or not np.any(scores[levels[0].name]),
             scores={
                 level.name: dict(zip(level.ids, map(float, scores[level.name][0]), strict=True)) for level in levels

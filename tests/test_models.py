@@ -47,18 +47,20 @@ def test_thresholds_survive_their_data_form(taxonomy: Taxonomy) -> None:
     }
     thresholds = Thresholds(by_level, "goals", 0.25)
     again = Thresholds.from_dict(taxonomy, thresholds.to_dict(taxonomy))
-    assert again.review_margin == 0.25
+    assert again.review_confidence == 0.25
     for name, values in by_level.items():
         np.testing.assert_allclose(again.by_level[name], values, atol=1e-4)
 
 
-def test_review_is_asked_for_near_a_threshold(taxonomy: Taxonomy) -> None:
+def test_review_is_asked_for_where_a_given_or_a_missing_goal_is_doubtful(taxonomy: Taxonomy) -> None:
     thresholds = Thresholds(
-        {level.name: np.full(len(level.labels), 0.5, np.float32) for level in taxonomy.levels}, "goals", 1.0
+        {level.name: np.full(len(level.labels), 0.5, np.float32) for level in taxonomy.levels}, "goals", 0.8
     )
-    scores = {level.name: np.full((2, len(level.labels)), 0.01, np.float32) for level in taxonomy.levels}
+    scores = {level.name: np.full((4, len(level.labels)), 0.01, np.float32) for level in taxonomy.levels}
     scores["goals"][1, 3] = 0.55
-    assert list(thresholds.margins(scores) < thresholds.review_margin) == [False, True]
+    scores["goals"][2, 3] = 0.95
+    scores["goals"][3, 3] = 0.45
+    assert list(thresholds.confidence(scores) < thresholds.review_confidence) == [False, True, False, True]
 
 
 def test_tags_pass_their_thresholds_and_obey_the_options(stub: Tagger) -> None:

@@ -48,7 +48,7 @@ def evaluate_scores(
 ) -> Evaluation:
     """Measure probabilities, shape ``(texts, labels)`` by level, under given thresholds."""
     given = thresholds.decide(taxonomy, scores)
-    review = thresholds.margins(scores) < thresholds.review_margin
+    review = thresholds.confidence(scores) < thresholds.review_confidence
     watched = taxonomy.level(thresholds.review_level)
     truth, known = gold(texts, watched)
     confident = known & ~review

@@ -1,4 +1,4 @@
-"""What is fitted on held-out data: temperatures, thresholds and the review margin."""
+"""What is fitted on held-out data: temperatures, thresholds and the confidence that needs no review."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def fit_thresholds(taxonomy: Taxonomy, scores: Mapping[str, Floats], texts: Sequ
     """Thresholds that give the best F1 on held-out data.
 
     Each level gets the threshold of its best micro F1. Each label's own best is shrunk towards it, the more the fewer
-    positive examples it has. The review margin is the smallest at which the confident texts reach a precision of 0.95
-    on the first level.
+    positive examples it has. The review confidence is the lowest above which texts reach a precision of 0.95 on the
+    first level.
 
     Args:
         taxonomy: gives levels and hierarchy.
@@ -69,10 +69,9 @@ def fit_thresholds(taxonomy: Taxonomy, scores: Mapping[str, Floats], texts: Sequ
         by_level[level.name] = (share * own + (1 - share) * shared).astype(np.float32)
     first = taxonomy.levels[0]
     thresholds = Thresholds(by_level, first.name, 0.0)
-    margin = _review_margin(
-        *gold(texts, first), thresholds.decide(taxonomy, scores)[first.name], thresholds.margins(scores)
-    )
-    return Thresholds(by_level, first.name, margin)
+    given = thresholds.decide(taxonomy, scores)[first.name]
+    confidence = _review_confidence(*gold(texts, first), given, thresholds.confidence(scores))
+    return Thresholds(by_level, first.name, confidence)
 
 
 def _best_threshold(truth: Bools, scores: Floats, fallback: float = 0.5) -> float:
@@ -85,10 +84,11 @@ def _best_threshold(truth: Bools, scores: Floats, fallback: float = 0.5) -> floa
     return float(np.median(_GRID[f1 >= f1.max() - 1e-9]))
 
 
-def _review_margin(truth: Bools, known: NDArray[np.bool_], given: Bools, margins: Floats) -> float:
-    truth, given, margins = truth[known], given[known], margins[known]
-    order = np.argsort(-margins, kind="stable")
+def _review_confidence(truth: Bools, known: NDArray[np.bool_], given: Bools, confidence: Floats) -> float:
+    """The lowest confidence above which the precision is reached; 1 where it is never reached."""
+    truth, given, confidence = truth[known], given[known], confidence[known]
+    order = np.argsort(-confidence, kind="stable")
     hits = np.cumsum((truth & given).sum(axis=1)[order])
     claims = np.cumsum(given.sum(axis=1)[order])
     enough = np.flatnonzero((hits >= _REVIEW_PRECISION * claims) & (claims > 0))
-    return round(float(margins[order][enough[-1]]), 4) if len(enough) else float(np.ceil(margins.max()))
+    return round(float(confidence[order][enough[-1]]), 4) if len(enough) else 1.0
