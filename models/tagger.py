@@ -116,6 +116,6 @@ class Tagger:
 
 
 def _tags(level: Level, scores: Floats, given: Bools, options: Options) -> tuple[Tag, ...]:
-    order = np.argsort(-scores, kind="stable")[: len(scores)]
+    order = np.argsort(-scores, kind="stable")
     tags = [Tag(level.ids[i], float(scores[i])) for i in order if given[i] and scores[i] >= options.min_score]
     return tuple(tags[: options.top_k])

@@ -14,7 +14,7 @@ from nlp.personal_data import find_personal_data
 from nlp.reading import read_documents
 from nlp.records import Document, LabelledText
 from nlp.taxonomy import Taxonomy
-from training.corpus import PARTS, data_hash, read_corpus
+from training.corpus import PARTS, data_hash, parted_groups, read_corpus
 from training.duplicates import near_duplicates
 
 MANIFEST = "manifest.json"
@@ -55,11 +55,8 @@ def audit_corpus(corpus: Path, taxonomy: Taxonomy, *, against: Sequence[Path] = 
     placed = read_corpus([corpus / f"{part}.jsonl" for part in PARTS], taxonomy)
     places = [f"{file}:{number}" for file, number, _ in placed]
     texts = [text for _, _, text in placed]
-    faults = []
-    home: dict[str, str] = {}
-    for (file, _, text), place in zip(placed, places, strict=True):
-        if home.setdefault(text.group, file.stem) != file.stem:
-            faults.append(f"{place}: group {text.group!r} is also in {home[text.group]}")
+    faults = parted_groups(placed)
+    for text, place in zip(texts, places, strict=True):
         if not _SHORTEST <= (words := len(text.text.split())) <= _LONGEST:
             faults.append(f"{place}: {words} words, expected {_SHORTEST} to {_LONGEST}")
         faults += [

@@ -67,16 +67,21 @@ def read_splits(folder: Path, taxonomy: Taxonomy) -> Splits:
     """
     texts = read_corpus([folder / f"{part}.jsonl" for part in PARTS], taxonomy)
     parts: dict[str, list[LabelledText]] = {part: [] for part in PARTS}
-    home: dict[str, str] = {}
-    faults = []
-    for file, number, text in texts:
-        part = file.stem
-        parts[part].append(text)
-        if home.setdefault(text.group, part) != part:
-            faults.append(f"{file}:{number}: group {text.group!r} is also in {home[text.group]}")
-    if faults:
+    for file, _, text in texts:
+        parts[file.stem].append(text)
+    if faults := parted_groups(texts):
         raise CorpusError(faults, remedy="keep the texts of one practice in one part")
     return Splits(**{part: tuple(found) for part, found in parts.items()})
+
+
+def parted_groups(texts: Sequence[tuple[Path, int, LabelledText]]) -> list[str]:
+    """One fault, with file and line, for each text whose group is also in an earlier file."""
+    home: dict[str, str] = {}
+    return [
+        f"{file}:{number}: group {text.group!r} is also in {home[text.group]}"
+        for file, number, text in texts
+        if home.setdefault(text.group, file.stem) != file.stem
+    ]
 
 
 def read_texts(path: Path, taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
