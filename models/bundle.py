@@ -5,10 +5,11 @@
     encoder.onnx         the runtime graph; its weights lie in
     encoder.safetensors  8-bit weights with their scales
     tokenizer.json
-    heads.safetensors    <level>.weight, <level>.bias
+    heads.safetensors    <level>.weight, <level>.bias, <level>.query
+    lexicon.safetensors  character n-grams with their weights
     taxonomy.json        the labels that the heads answer for
-    normaliser.json      the recipe that the encoder was trained with
-    calibration.json     temperature by level
+    normaliser.json      the recipes that the encoder and the lexicon were trained with
+    calibration.json     weights of encoder and lexicon by level
     thresholds.json      threshold by label, and the confidence below which a text needs review
     metrics.json         what was measured, on what
     README.md            the model card
@@ -31,14 +32,15 @@ from safetensors.numpy import load_file
 
 from models.calibration import Calibration, Thresholds
 from models.encoder import OnnxEncoder
-from models.heads import LinearHead
+from models.heads import AttentionHead
+from models.lexicon import Lexicon
 from models.tagger import Tagger
 from models.tokenizer import WindowTokenizer
 from nlp.errors import BundleError
 from nlp.normalise import Recipe
 from nlp.taxonomy import Taxonomy, parse_taxonomy
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 DEFAULT_BUNDLE = Path(__file__).with_name("bundles") / "default"
 FILES = (
@@ -47,6 +49,7 @@ FILES = (
     "encoder.safetensors",
     "tokenizer.json",
     "heads.safetensors",
+    "lexicon.safetensors",
     "taxonomy.json",
     "normaliser.json",
     "calibration.json",
@@ -166,6 +169,7 @@ def load_tagger(folder: Path = DEFAULT_BUNDLE, *, threads: int | None = None) ->
     manifest = verify_bundle(folder)
     taxonomy = load_bundle_taxonomy(folder)
     encoder_config = _read_json(folder, "encoder.json")
+    recipes = _read_json(folder, "normaliser.json")
     tokenizer = WindowTokenizer.from_file(
         folder / "tokenizer.json",
         prefix=encoder_config["prefix"],
@@ -175,10 +179,11 @@ def load_tagger(folder: Path = DEFAULT_BUNDLE, *, threads: int | None = None) ->
     return Tagger(
         name=manifest.model,
         taxonomy=taxonomy,
-        recipe=Recipe.from_dict(_read_json(folder, "normaliser.json")),
+        recipe=Recipe.from_dict(recipes["encoder"]),
         encoder=OnnxEncoder(folder / "encoder.onnx", tokenizer, threads=threads),
         heads=_load_heads(folder, taxonomy, int(encoder_config["dimension"])),
-        calibration=Calibration(_read_json(folder, "calibration.json")["temperature"]),
+        lexicon=_load_lexicon(folder, taxonomy, Recipe.from_dict(recipes["lexicon"])),
+        calibration=Calibration.from_dict(_read_json(folder, "calibration.json")),
         thresholds=Thresholds.from_dict(taxonomy, _read_json(folder, "thresholds.json")),
     )
 
@@ -235,16 +240,35 @@ def _read_json(folder: Path, name: str) -> Any:
         raise BundleError(f"{folder / name} cannot be read: {error}", expected="JSON") from error
 
 
-def _load_heads(folder: Path, taxonomy: Taxonomy, dimension: int) -> dict[str, LinearHead]:
+def _load_lexicon(folder: Path, taxonomy: Taxonomy, recipe: Recipe) -> Lexicon:
+    columns = sum(len(level.labels) for level in taxonomy.levels)
+    try:
+        lexicon = Lexicon.from_tensors(recipe, load_file(folder / "lexicon.safetensors"))
+    except KeyError as error:
+        raise BundleError(f"{folder / 'lexicon.safetensors'} lacks {error}", expected="a whole lexicon") from error
+    if len(lexicon.bias) != columns:
+        raise BundleError(
+            f"{folder / 'lexicon.safetensors'} has {len(lexicon.bias)} columns",
+            expected=f"{columns}, the labels of the bundle's taxonomy",
+        )
+    return lexicon
+
+
+def _load_heads(folder: Path, taxonomy: Taxonomy, dimension: int) -> dict[str, AttentionHead]:
     tensors = load_file(folder / "heads.safetensors")
     heads = {}
     for level in taxonomy.levels:
-        weight, bias = tensors.get(f"{level.name}.weight"), tensors.get(f"{level.name}.bias")
+        weight, bias, query = (tensors.get(f"{level.name}.{part}") for part in ("weight", "bias", "query"))
         expected = (len(level.labels), dimension)
-        if weight is None or bias is None or weight.shape != expected or bias.shape != expected[:1]:
+        if (
+            weight is None
+            or bias is None
+            or query is None
+            or (weight.shape, bias.shape, query.shape) != (expected, expected[:1], expected)
+        ):
             raise BundleError(
                 f"{folder / 'heads.safetensors'} has no head of shape {expected} for {level.name}",
                 expected="one head for each level of the bundle's taxonomy",
             )
-        heads[level.name] = LinearHead(weight.astype(np.float32), bias.astype(np.float32))
+        heads[level.name] = AttentionHead(weight.astype(np.float32), bias.astype(np.float32), query.astype(np.float32))
     return heads

@@ -1,9 +1,9 @@
-"""What was fitted on held-out data: temperatures, thresholds, and the confidence below which a person should look."""
+"""What was fitted on held-out data: calibration, thresholds, and the confidence below which a person should look."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,48 @@ from nlp.taxonomy import Taxonomy
 
 
 @dataclass(frozen=True)
+class Logits:
+    """What the two models say of some rows, each by level, float32 of shape ``(rows, labels)``."""
+
+    encoder: Mapping[str, Floats]
+    lexicon: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One level's part of the calibration: ``encoder * logit + lexicon * logit + bias``."""
+
+    encoder: float
+    lexicon: float
+    bias: float
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """Temperature scaling, one temperature a level (Guo et al., 2017, https://arxiv.org/abs/1706.04599).
+    """Platt scaling of the two models together, one set of weights a level (Platt, 1999).
 
     Attributes:
-        temperature: by level; logits are divided by it.
+        weights: by level.
     """
 
-    temperature: Mapping[str, float]
+    weights: Mapping[str, Weights]
 
-    def __call__(self, logits: Mapping[str, Floats]) -> dict[str, Floats]:
-        """Logits over their temperatures."""
-        return {level: (values / self.temperature[level]).astype(np.float32) for level, values in logits.items()}
+    def __call__(self, logits: Logits) -> dict[str, Floats]:
+        """Calibrated logits, by level."""
+        found = {}
+        for level, weight in self.weights.items():
+            encoder, lexicon = logits.encoder[level], logits.lexicon[level]
+            found[level] = (weight.encoder * encoder + weight.lexicon * lexicon + weight.bias).astype(np.float32)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plain data form that a bundle keeps."""
+        return {level: asdict(weight) for level, weight in self.weights.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
+        """The inverse of :meth:`to_dict`."""
+        return cls({level: Weights(**weight) for level, weight in data.items()})
 
 
 @dataclass(frozen=True)

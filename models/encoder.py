@@ -1,9 +1,9 @@
-"""Texts to embeddings, one for each window, on ONNX Runtime."""
+"""Texts to the states of their tokens, window by window, on ONNX Runtime."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,16 +18,25 @@ from nlp.records import Span
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """One encoded text.
+class EncodedWindow:
+    """One encoded window of a text.
 
     Attributes:
-        embeddings: float32, shape ``(windows, dimension)``; no rows if the text has no token.
-        spans: the characters of the text that each window covers.
+        states: float32, shape ``(tokens, dimension)``: the last layer, special tokens included.
+        token_spans: int64, shape ``(tokens, 2)``: start and end of the characters of each token; empty where a token is
+            not of the text.
+        span: the characters of the text that the window covers.
     """
 
-    embeddings: NDArray[np.float32]
-    spans: tuple[Span, ...]
+    states: NDArray[np.float32]
+    token_spans: NDArray[np.int64]
+    span: Span
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        """The mean of the states, shape ``(dimension,)``."""
+        mean: NDArray[np.float32] = self.states.mean(axis=0)
+        return mean
 
 
 class Encoder(Protocol):
@@ -35,8 +44,8 @@ class Encoder(Protocol):
 
     dimension: int
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Encode normalised texts, in order."""
+    def encode(self, text: str) -> Iterator[EncodedWindow]:
+        """Encode a normalised text window by window, so that a long one never lies in memory whole."""
         ...
 
 
@@ -46,10 +55,10 @@ def processor_share() -> int:
 
 
 class OnnxEncoder:
-    """A BERT encoder with mean pooling, as a graph of 8-bit products.
+    """A BERT encoder as a graph of 8-bit products.
 
     Every window runs alone: its activations are quantised by their own range, so that a text gets the same
-    embedding whatever stands beside it in a batch, and nothing is padded.
+    states whatever stands beside it in a batch, and nothing is padded.
 
     Args:
         graph: the ``.onnx`` file; its weights lie beside it in safetensors.
@@ -72,13 +81,8 @@ class OnnxEncoder:
         self._tokenizer = tokenizer
         self.dimension = int(self._session.get_outputs()[0].shape[-1])
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Encode normalised texts, in order."""
-        return [self._encode(text) for text in texts]
-
-    def _encode(self, text: str) -> Encoded:
-        windows = self._tokenizer.windows(text)
-        embeddings = np.zeros((len(windows), self.dimension), np.float32)
-        for row, window in enumerate(windows):
-            embeddings[row] = self._session.run(None, {"token_ids": window.token_ids[None]})[0][0]
-        return Encoded(embeddings, tuple(window.span for window in windows))
+    def encode(self, text: str) -> Iterator[EncodedWindow]:
+        """Encode a normalised text window by window."""
+        for window in self._tokenizer.windows(text):
+            states = self._session.run(None, {"token_ids": window.token_ids[None]})[0][0]
+            yield EncodedWindow(states, window.token_spans, window.span)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from models.calibration import Calibration, Thresholds
-from models.encoder import Encoded
-from models.heads import Floats, LinearHead
+from models.calibration import Calibration, Thresholds, Weights
+from models.encoder import EncodedWindow
+from models.heads import AttentionHead, Floats
+from models.lexicon import Lexicon
 from models.tagger import Tagger
 from nlp.normalise import find_recipe
 from nlp.records import Span
@@ -23,9 +24,9 @@ class StubEncoder:
 
     dimension = _DIMENSION
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Encode texts, each as one window."""
-        return [Encoded(_embed(text)[None], (Span(0, len(text)),)) for text in texts]
+    def encode(self, text: str) -> Iterator[EncodedWindow]:
+        """Encode a text as one window of one token."""
+        yield EncodedWindow(_embed(text)[None], np.array([[0, len(text)]]), Span(0, len(text)))
 
 
 def _embed(text: str) -> Floats:
@@ -37,19 +38,38 @@ def _embed(text: str) -> Floats:
     return embedding
 
 
+def empty_lexicon(taxonomy: Taxonomy) -> Lexicon:
+    """A lexicon that knows no word."""
+    columns = np.zeros(sum(len(level.labels) for level in taxonomy.levels), np.float32)
+    nothing = np.zeros(0)
+    return Lexicon(
+        find_recipe("folded"),
+        {},
+        nothing.astype(np.float32),
+        np.zeros(1, np.int64),
+        nothing.astype(np.uint8),
+        nothing.astype(np.int8),
+        columns,
+        columns,
+    )
+
+
 def stub_tagger(taxonomy: Taxonomy) -> Tagger:
     """A tagger whose tags depend on the text alone, and mean nothing."""
     heads = {}
     for level in taxonomy.levels:
         rows = [_embed(f"{level.name} {label.id} {label.title['ar']}") for label in level.labels]
-        heads[level.name] = LinearHead(8 * np.stack(rows), np.full(len(rows), -2, np.float32))
+        heads[level.name] = AttentionHead(
+            8 * np.stack(rows), np.full(len(rows), -2, np.float32), np.zeros((len(rows), _DIMENSION), np.float32)
+        )
     return Tagger(
         name="stub",
         taxonomy=taxonomy,
         recipe=find_recipe("light"),
         encoder=StubEncoder(),
         heads=heads,
-        calibration=Calibration({level.name: 1.0 for level in taxonomy.levels}),
+        lexicon=empty_lexicon(taxonomy),
+        calibration=Calibration({level.name: Weights(encoder=1, lexicon=0, bias=0) for level in taxonomy.levels}),
         thresholds=Thresholds(
             by_level={level.name: np.full(len(level.labels), 0.5, np.float32) for level in taxonomy.levels},
             review_level=taxonomy.levels[0].name,

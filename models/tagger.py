@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.calibration import Calibration, Thresholds
-from models.encoder import Encoded, Encoder
-from models.heads import Bools, Floats, LinearHead, probabilities
+from models.calibration import Calibration, Logits, Thresholds
+from models.encoder import EncodedWindow, Encoder
+from models.evidence import LeftOut, choose_evidence, leave_out
+from models.heads import AttentionHead, Bools, Floats, probabilities
+from models.lexicon import Lexicon
 from nlp.errors import MusannifError
 from nlp.normalise import Recipe
 from nlp.reading import MOST_CHARACTERS, check_text
 from nlp.records import Classification, Document, Failure, Tag
+from nlp.sentences import split_sentences
 from nlp.taxonomy import Level, Taxonomy
 
 
@@ -26,6 +29,7 @@ class Options:
         top_k: at most so many tags a level.
         min_score: no tag below this probability, whatever its threshold.
         all_scores: also give the probability of every label.
+        evidence: also give the sentences that carry each tag.
         most_characters: longer texts are refused.
     """
 
@@ -33,6 +37,7 @@ class Options:
     top_k: int | None = None
     min_score: float = 0.0
     all_scores: bool = False
+    evidence: bool = False
     most_characters: int = MOST_CHARACTERS
 
 
@@ -44,9 +49,10 @@ class Tagger:
         name: name and version of the model, for every answer.
         taxonomy: the labels.
         recipe: prepares the text as in training.
-        encoder: texts to embeddings of windows.
-        heads: embeddings to logits, by level.
-        calibration: temperatures.
+        encoder: texts to token states, window by window.
+        heads: token states to logits, by level.
+        lexicon: words to logits.
+        calibration: weighs the two.
         thresholds: decisions.
     """
 
@@ -54,7 +60,8 @@ class Tagger:
     taxonomy: Taxonomy
     recipe: Recipe
     encoder: Encoder
-    heads: Mapping[str, LinearHead]
+    heads: Mapping[str, AttentionHead]
+    lexicon: Lexicon
     calibration: Calibration
     thresholds: Thresholds
 
@@ -75,36 +82,71 @@ class Tagger:
                 results.append(Failure(document.id, error))
         return results
 
-    def logits(self, texts: Sequence[str]) -> dict[str, Floats]:
-        """Uncalibrated logits of raw texts, shape ``(texts, labels)`` by level.
+    def logits(self, texts: Sequence[str]) -> Logits:
+        """Uncalibrated logits of raw texts.
 
-        A text of several windows gets, for each label, the logit of the window that speaks for it most clearly;
-        a text without any token gets ``-inf``.
+        A text of several windows gets, for each label, the highest logit of any; a text without any token gets
+        ``-inf``.
         """
-        encoded = self.encoder.encode([self.recipe(text) for text in texts])
-        return {
-            level.name: np.stack([self._pooled_logits(level, one) for one in encoded])
-            if encoded
-            else np.zeros((0, len(level.labels)), np.float32)
-            for level in self.taxonomy.levels
-        }
+        found = [
+            [self._read(window, normalised) for window in self.encoder.encode(normalised)]
+            for normalised in map(self.recipe, texts)
+        ]
+        return Logits(
+            self._pool([[window.encoder for window in windows] for windows in found]),
+            self._pool([[window.lexicon for window in windows] for windows in found]),
+        )
 
     def scores(self, texts: Sequence[str]) -> dict[str, Floats]:
         """Calibrated probabilities of raw texts, shape ``(texts, labels)`` by level."""
-        return probabilities(self.taxonomy, self.calibration(self.logits(texts)))
+        found = []
+        for normalised in map(self.recipe, texts):
+            found.append([self._calibrated(window, normalised) for window in self.encoder.encode(normalised)])
+        return probabilities(self.taxonomy, self._pool(found))
 
-    def _pooled_logits(self, level: Level, encoded: Encoded) -> Floats:
-        if not len(encoded.embeddings):
-            return np.full(len(level.labels), -np.inf, np.float32)
-        pooled: Floats = self.heads[level.name](encoded.embeddings).max(axis=0)
-        return pooled
+    def _read(self, window: EncodedWindow, normalised: str) -> Logits:
+        """What the two models say of one window, one row."""
+        return Logits(
+            {level.name: self.heads[level.name](window.states)[None] for level in self.taxonomy.levels},
+            {
+                name: logits[None]
+                for name, logits in self.lexicon.by_level(
+                    self.taxonomy, normalised[window.span.start : window.span.end]
+                ).items()
+            },
+        )
+
+    def _calibrated(self, window: EncodedWindow, normalised: str) -> dict[str, Floats]:
+        return self.calibration(self._read(window, normalised))
+
+    def _pool(self, texts: Sequence[Sequence[Mapping[str, Floats]]]) -> dict[str, Floats]:
+        """For each text the label-wise maximum over its windows, shape ``(texts, labels)`` by level."""
+        found = {}
+        for level in self.taxonomy.levels:
+            rows = np.full((len(texts), len(level.labels)), -np.inf, np.float32)
+            for row, windows in enumerate(texts):
+                if windows:
+                    rows[row] = np.concatenate([window[level.name] for window in windows]).max(axis=0)
+            found[level.name] = rows
+        return found
 
     def _classify(self, document: Document, levels: list[Level], options: Options) -> Classification:
-        scores = self.scores([document.text])
+        windows, left = [], []
+        if options.evidence:
+            normalised = self.recipe.align(document.text)
+            sentences = split_sentences(document.text)
+            for window in self.encoder.encode(normalised.text):
+                windows.append(self._calibrated(window, normalised.text))
+                left.append(leave_out(self.taxonomy, self.heads, self.lexicon, window, normalised, sentences))
+        else:
+            text = self.recipe(document.text)
+            windows = [self._calibrated(window, text) for window in self.encoder.encode(text)]
+        scores = probabilities(self.taxonomy, self._pool([windows]))
         given = self.thresholds.decide(self.taxonomy, scores)
+        tags = {level.name: _tags(level, scores[level.name][0], given[level.name][0], options) for level in levels}
         return Classification(
             id=document.id,
-            tags={level.name: _tags(level, scores[level.name][0], given[level.name][0], options) for level in levels},
+            tags=self._with_evidence(tags, windows, left) if options.evidence else tags,
             needs_review=bool(self.thresholds.confidence(scores)[0] < self.thresholds.review_confidence)
             or not np.any(scores[levels[0].name]),
             scores={
@@ -113,6 +155,21 @@ class Tagger:
             if options.all_scores
             else None,
         )
+
+    def _with_evidence(
+        self, tags: Mapping[str, tuple[Tag, ...]], windows: Sequence[Mapping[str, Floats]], left: Sequence[LeftOut]
+    ) -> dict[str, tuple[Tag, ...]]:
+        """The same tags with the sentences that carry them, each from the window that speaks for it most clearly."""
+        whole = [probabilities(self.taxonomy, window) for window in windows]
+        without = [probabilities(self.taxonomy, self.calibration(one.logits)) for one in left]
+
+        def carried(level: Level, tag: Tag) -> Tag:
+            place = level.index[tag.id]
+            best = int(np.argmax([window[level.name][0, place] for window in windows]))
+            drops = whole[best][level.name][0, place] - without[best][level.name][:, place]
+            return replace(tag, evidence=choose_evidence(left[best].sentences, drops))
+
+        return {name: tuple(carried(self.taxonomy.level(name), tag) for tag in found) for name, found in tags.items()}
 
 
 def _tags(level: Level, scores: Floats, given: Bools, options: Options) -> tuple[Tag, ...]:

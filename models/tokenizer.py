@@ -19,10 +19,13 @@ class Window:
 
     Attributes:
         token_ids: int64, shape ``(n,)``, with the special tokens and the encoder's prefix.
+        token_spans: int64, shape ``(n, 2)``: start and end of each token's characters; empty for special tokens and
+            the prefix.
         span: the characters of the tokenised text that the window covers.
     """
 
     token_ids: NDArray[np.int64]
+    token_spans: NDArray[np.int64]
     span: Span
 
 
@@ -63,6 +66,20 @@ class WindowTokenizer:
             raise BundleError(f"{path} is not a tokenizer: {error}", expected="a tokenizer.json") from error
         return cls(tokenizer, prefix=prefix, most_tokens=most_tokens, overlap=overlap)
 
+    def joined(self, first: Window, second: Window) -> Window | None:
+        """The window of two texts, one after the other; ``None`` if it would be longer than a window may be.
+
+        Its spans are those of each in its own text.
+        """
+        end, start = len(first.token_ids) - len(self._after), len(self._before)
+        if end + len(second.token_ids) - start > self._content + len(self._before) + len(self._after):
+            return None
+        return Window(
+            np.concatenate([first.token_ids[:end], second.token_ids[start:]]),
+            np.concatenate([first.token_spans[:end], second.token_spans[start:]]),
+            first.span,
+        )
+
     def windows(self, text: str) -> list[Window]:
         """Cut a normalised text into windows; a text without tokens has none."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
@@ -71,8 +88,10 @@ class WindowTokenizer:
         for start in range(0, max(1, len(ids)), self._step):
             end = min(start + self._content, len(ids))
             if start < end:
+                first, last = offsets[start][0], offsets[end - 1][1]
                 token_ids = np.array(self._before + ids[start:end] + self._after, np.int64)
-                found.append(Window(token_ids, Span(offsets[start][0], offsets[end - 1][1])))
+                spans = [(first, first)] * len(self._before) + offsets[start:end] + [(last, last)] * len(self._after)
+                found.append(Window(token_ids, np.array(spans, np.int64), Span(first, last)))
             if end == len(ids):
                 break
         return found

@@ -44,11 +44,40 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """A sentence that carries a tag.
+
+    Attributes:
+        span: its place in the raw text.
+        score: how far the tag's probability falls without it, in ``[0, 1]``.
+    """
+
+    span: Span
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
-    """A label given to a text, with its calibrated probability in ``[0, 1]``."""
+    """A label given to a text.
+
+    Attributes:
+        id: of the label.
+        score: its calibrated probability in ``[0, 1]``.
+        evidence: the sentences that carry it, strongest first; ``None`` if not asked for.
+    """
 
     id: str
     score: float
+    evidence: tuple[Evidence, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The tag as the contract writes it."""
+        item: dict[str, Any] = {"id": self.id, "score": round(self.score, 4)}
+        if self.evidence is not None:
+            item["evidence"] = [
+                {"start": one.span.start, "end": one.span.end, "score": round(one.score, 4)} for one in self.evidence
+            ]
+        return item
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +105,7 @@ class Classification:
         """
         item: dict[str, Any] = {"id": self.id}
         for level, tags in self.tags.items():
-            item[level] = [{"id": tag.id, "score": round(tag.score, 4)} for tag in tags]
+            item[level] = [tag.to_dict() for tag in tags]
         item["needs_review"] = self.needs_review
         item["model"] = model
         if self.scores is not None:

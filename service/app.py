@@ -90,6 +90,7 @@ def classify(body: ClassifyRequest, model: ModelDep, settings: SettingsDep) -> C
         top_k=body.top_k,
         min_score=body.min_score,
         all_scores=body.all_scores,
+        evidence=len(items) == 1 if body.evidence is None else body.evidence,
         most_characters=settings.most_characters,
     )
     for axis in options.axes:

@@ -72,6 +72,7 @@ def cli() -> None:
 @click.option("--top-k", type=click.IntRange(1), help="At most so many tags a level.")
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.0, help="No tag below this probability.")
 @click.option("--all-scores", is_flag=True, help="Also write the probability of every label (JSONL).")
+@click.option("--evidence", is_flag=True, help="Also write the sentences that carry each tag, as offsets (JSONL).")
 @click.option("--bundle", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE, help="Another model bundle.")
 def classify(
     inputs: tuple[str, ...],
@@ -83,6 +84,7 @@ def classify(
     top_k: int | None,
     min_score: float,
     all_scores: bool,
+    evidence: bool,
     bundle: Path,
 ) -> None:
     """Tag texts: text files, JSONL, CSV, folders, or - for standard input.
@@ -92,7 +94,11 @@ def classify(
     """
     form = form or _form_of(output)
     options = Options(
-        axes=tuple(axes.split(",")) if axes else (), top_k=top_k, min_score=min_score, all_scores=all_scores
+        axes=tuple(axes.split(",")) if axes else (),
+        top_k=top_k,
+        min_score=min_score,
+        all_scores=all_scores,
+        evidence=evidence,
     )
     tagger = load_tagger(bundle)
     for axis in options.axes:

@@ -34,6 +34,9 @@ class ClassifyRequest(BaseModel):
     top_k: int | None = Field(default=None, ge=1, description="At most so many tags a level.")
     min_score: float = Field(default=0.0, ge=0, le=1, description="No tag below this probability.")
     all_scores: bool = Field(default=False, description="Also give the probability of every label.")
+    evidence: bool | None = Field(
+        default=None, description="Also give the sentences that carry each tag; if not said, for a single text only."
+    )
 
     @model_validator(mode="after")
     def _one_or_many(self) -> ClassifyRequest:
@@ -44,11 +47,20 @@ class ClassifyRequest(BaseModel):
         return self
 
 
+class EvidenceOut(BaseModel):
+    """A sentence of the text, as character offsets, and how far the tag's probability falls without it."""
+
+    start: int
+    end: int
+    score: float
+
+
 class TagOut(BaseModel):
     """A label with its calibrated probability."""
 
     id: str
     score: float
+    evidence: list[EvidenceOut] | None = None
 
 
 class ProblemOut(BaseModel):

@@ -5,11 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.calibration import Calibration, Thresholds
-from models.heads import probabilities
+from models.calibration import Calibration, Logits, Thresholds, Weights
+from models.encoder import EncodedWindow
+from models.evidence import choose_evidence, leave_out
+from models.heads import AttentionHead, probabilities
+from models.lexicon import Lexicon, character_grams
+from models.stub import empty_lexicon
 from models.tagger import Options, Tagger
 from nlp.errors import EmptyTextError, InvalidTextError, TaxonomyError, TextTooLongError
-from nlp.records import Classification, Document, Failure
+from nlp.normalise import find_recipe
+from nlp.records import Classification, Document, Failure, Span
+from nlp.sentences import split_sentences
 from nlp.taxonomy import Taxonomy
 
 
@@ -19,12 +25,14 @@ def _random_logits(taxonomy: Taxonomy, seed: int) -> dict[str, np.ndarray]:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10_000), temperature=st.floats(0.2, 5))
+@given(seed=st.integers(0, 10_000), weight=st.floats(0.2, 5))
 def test_a_target_never_outscores_its_goal_whatever_the_calibration(
-    taxonomy: Taxonomy, seed: int, temperature: float
+    taxonomy: Taxonomy, seed: int, weight: float
 ) -> None:
-    calibration = Calibration({level.name: temperature for level in taxonomy.levels} | {"goals": 1.0})
-    scores = probabilities(taxonomy, calibration(_random_logits(taxonomy, seed)))
+    weights = {level.name: Weights(weight, 1 / weight, weight - 2) for level in taxonomy.levels}
+    calibration = Calibration(weights | {"goals": Weights(1, 0, 0)})
+    logits = Logits(_random_logits(taxonomy, seed), _random_logits(taxonomy, seed + 1))
+    scores = probabilities(taxonomy, calibration(logits))
     parents = scores["goals"][:, list(taxonomy.level("targets").parent_index)]
     assert (scores["targets"] <= parents).all()
     assert all(((values >= 0) & (values <= 1)).all() for values in scores.values())
@@ -96,3 +104,89 @@ def test_bad_items_fail_alone(stub: Tagger) -> None:
         "5": TextTooLongError,
     }
     assert results[0].tags == results[9].tags  # type: ignore[union-attr]
+
+
+def test_a_head_without_queries_reads_the_mean_and_with_one_the_token_it_looks_for() -> None:
+    generator = np.random.default_rng(3)
+    states = generator.normal(size=(6, 8)).astype(np.float32)
+    weight, bias = generator.normal(size=(2, 8)).astype(np.float32), np.array([0.5, -1], np.float32)
+    even = AttentionHead(weight, bias, np.zeros((2, 8), np.float32))
+    np.testing.assert_allclose(even(states), states.mean(axis=0) @ weight.T + bias, rtol=1e-4)
+    focused = AttentionHead(weight, bias, np.stack([states[4] * 200, states[1] * 200]))
+    np.testing.assert_allclose(focused(states), [states[4] @ weight[0] + 0.5, states[1] @ weight[1] - 1], rtol=1e-3)
+
+
+def test_a_lexicon_says_what_the_regressions_say_and_survives_its_data_form(taxonomy: Taxonomy) -> None:
+    recipe = find_recipe("folded")
+    columns = sum(len(level.labels) for level in taxonomy.levels)
+    grams = sorted(set(character_grams(recipe("مياه الشرب في القرية"))))
+    dense = np.random.default_rng(5).integers(-127, 128, (len(grams), columns)).astype(np.int8)
+    lexicon = Lexicon(
+        recipe,
+        {gram: row for row, gram in enumerate(grams)},
+        np.linspace(1, 3, len(grams), dtype=np.float32),
+        np.arange(0, dense.size + 1, columns, dtype=np.int64),
+        np.tile(np.arange(columns, dtype=np.uint8), len(grams)),
+        dense.ravel(),
+        np.full(columns, 0.01, np.float32),
+        np.arange(columns, dtype=np.float32),
+    )
+    text = "مياهُ الشرب، مياه قرية أخرى"
+    found = [gram for gram in character_grams(recipe(text)) if gram in lexicon.grams]
+    values = np.zeros(len(grams))
+    for gram in set(found):
+        values[lexicon.grams[gram]] = (1 + np.log(found.count(gram))) * lexicon.idf[lexicon.grams[gram]]
+    expected = values / np.linalg.norm(values) @ (dense * 0.01) + np.arange(columns)
+    np.testing.assert_allclose(lexicon(text), expected, rtol=1e-4, atol=1e-4)
+    again = Lexicon.from_tensors(recipe, lexicon.to_tensors())
+    np.testing.assert_array_equal(again(text), lexicon(text))
+    np.testing.assert_array_equal(lexicon("xyz"), lexicon.bias)
+    assert list(lexicon.by_level(taxonomy, text)) == [level.name for level in taxonomy.levels]
+
+
+def test_spelling_variants_share_their_grams() -> None:
+    recipe = find_recipe("folded")
+    assert character_grams(recipe("إلى مدرسةٍ أُخرى")) == character_grams(recipe("الي مدرسه اخري"))
+    assert character_grams("لا، و") == [" لا", "لا ", " لا ", " و "]
+
+
+def test_leaving_out_a_sentence_is_reading_the_others(taxonomy: Taxonomy) -> None:
+    text = "أولى هنا. ثانية هناك."
+    normalised = find_recipe("light").align(text)
+    sentences = split_sentences(text)
+    spans = np.array([[0, 0], [0, 4], [5, 9], [10, 15], [16, 21], [21, 21]])
+    states = np.random.default_rng(2).normal(size=(6, 4)).astype(np.float32)
+    window = EncodedWindow(states, spans, Span(0, len(text)))
+    generator = np.random.default_rng(4)
+    heads = {
+        level.name: AttentionHead(*(generator.normal(size=shape).astype(np.float32) for shape in shapes))
+        for level in taxonomy.levels
+        for shapes in [((len(level.labels), 4), len(level.labels), (len(level.labels), 4))]
+    }
+    left = leave_out(taxonomy, heads, empty_lexicon(taxonomy), window, normalised, sentences)
+    assert [text[span.start : span.end] for span in left.sentences] == ["أولى هنا.", "ثانية هناك."]
+    for name, head in heads.items():
+        np.testing.assert_allclose(left.logits.encoder[name][0], head(states[[0, 3, 4, 5]]), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(left.logits.encoder[name][1], head(states[[0, 1, 2, 5]]), rtol=1e-3, atol=1e-4)
+
+
+def test_evidence_is_what_carries_most_and_never_what_speaks_against() -> None:
+    spans = [Span(n, n + 1) for n in range(6)]
+    chosen = choose_evidence(spans, np.array([0.02, 0.5, -0.3, 0.2, 0.4, 0.15], np.float32))
+    assert [one.span.start for one in chosen] == [1, 4, 3]
+    assert choose_evidence(spans[:2], np.array([-0.1, 0.0], np.float32)) == ()
+
+
+def test_a_document_gets_evidence_inside_its_own_text_only_where_asked(stub: Tagger) -> None:
+    text = "  مياه الشرب في القرية.\nثم كلام آخر عن المدارس والمعلمين؟ وختام."
+    with_evidence = stub.classify([Document("a", text)], Options(evidence=True))[0]
+    without = stub.classify([Document("a", text)], Options())[0]
+    assert isinstance(with_evidence, Classification)
+    assert isinstance(without, Classification)
+    strip = {level: [(tag.id, tag.score) for tag in tags] for level, tags in with_evidence.tags.items()}
+    assert strip == {level: [(tag.id, tag.score) for tag in tags] for level, tags in without.tags.items()}
+    assert all(tag.evidence is None for tags in without.tags.values() for tag in tags)
+    for tags in with_evidence.tags.values():
+        for tag in tags:
+            for one in tag.evidence or ():
+                assert text[one.span.start : one.span.end].strip() == text[one.span.start : one.span.end] != ""

@@ -17,8 +17,8 @@ from nlp.errors import BaseModelError, CorpusError, ReadingError, TrainingError
 from nlp.taxonomy import Taxonomy
 from training.config import load_config
 from training.corpus import add_texts, as_dataset, data_hash, part_of, read_splits, read_texts, sample_groups
-from training.loop import make_batches, rate_factor
-from training.network import load_base, log_likelihoods, masked_loss
+from training.loop import Example, collate, make_batches, make_examples, rate_factor
+from training.network import load_base, masked_loss
 from training.runs import open_run, train_run
 
 
@@ -115,22 +115,39 @@ def test_a_level_that_was_not_annotated_is_masked(tmp_path: Path, taxonomy: Taxo
     truth = {level.name: torch.tensor(dataset[level.name][:]) for level in taxonomy.levels}
     known = {level.name: torch.tensor(dataset[f"{level.name}_known"][:]).float() for level in taxonomy.levels}
     weight = {"goals": 0.0, "targets": 0.0, "technologies": 0.0, "rite": 1.0}
-    before = masked_loss(taxonomy, logits, truth, known, weight)
+    before = masked_loss(logits, truth, known, weight)
     logits["rite"][0] += 5
-    assert masked_loss(taxonomy, logits, truth, known, weight) == before
+    assert masked_loss(logits, truth, known, weight) == before
     logits["rite"][1] += 5
-    assert masked_loss(taxonomy, logits, truth, known, weight) != before
+    assert masked_loss(logits, truth, known, weight) != before
 
 
-def test_likelihoods_agree_with_the_served_probabilities(taxonomy: Taxonomy) -> None:
-    from models.heads import probabilities
+def test_an_epoch_shows_every_text_once_alone_or_joined(tiny_bert: Path) -> None:
+    cutter = WindowTokenizer.from_file(tiny_bert / "tokenizer.json", prefix="", most_tokens=24, overlap=2)
+    windows = [cutter.windows(" ".join(["ماء"] * (1 + row % 9)))[0] for row in range(40)]
+    examples = make_examples(windows, cutter, 0.5, random.Random(1))
+    assert sorted(row for example in examples for row in example.rows) == list(range(40))
+    joined = [example for example in examples if len(example.rows) == 2]
+    assert joined
+    for example in joined:
+        first, second = (windows[row].token_ids for row in example.rows)
+        assert example.window.token_ids.tolist() == [*first[:-1], *second[1:]]
+        assert len(example.window.token_ids) <= 24
+    again = make_examples(windows, cutter, 0.5, random.Random(1))
+    assert [example.rows for example in examples] == [example.rows for example in again]
 
-    torch.manual_seed(0)
-    logits = {level.name: 4 * torch.randn(3, len(level.labels)) for level in taxonomy.levels}
-    served = probabilities(taxonomy, {name: values.numpy() for name, values in logits.items()})
-    for name, (yes, no) in log_likelihoods(taxonomy, logits).items():
-        np.testing.assert_allclose(yes.exp().numpy(), served[name], atol=1e-5)
-        np.testing.assert_allclose(no.exp().numpy(), 1 - served[name], atol=1e-5)
+
+def test_a_joined_example_has_the_labels_of_both_texts(tmp_path: Path, taxonomy: Taxonomy, tiny_bert: Path) -> None:
+    unknown = {key: value for key, value in record(3).items() if key != "rite"}
+    records = [record(1, goals=["3"], rite=["trust"]), record(2, goals=["6"], rite=[]), unknown]
+    dataset = as_dataset(read_texts(write_jsonl(tmp_path / "a.jsonl", records), taxonomy), taxonomy)
+    cutter = WindowTokenizer.from_file(tiny_bert / "tokenizer.json", prefix="", most_tokens=24, overlap=2)
+    (window,) = cutter.windows("ماء")
+    batch = collate(dataset, [Example(window, (0, 1)), Example(window, (1, 2)), Example(window, (2,))], taxonomy, 0)
+    goals = [[taxonomy.level("goals").ids[place] for place in row.nonzero()[:, 0]] for row in batch.truth["goals"]]
+    assert goals[0] == ["3", "6"]
+    assert batch.known["rite"].tolist() == [1, 0, 0]
+    assert batch.truth["rite"][0].sum() == 1
 
 
 def test_batches_hold_every_row_once_within_the_token_budget() -> None:
@@ -213,7 +230,8 @@ def test_the_exported_graph_embeds_as_the_network(tiny_bert: Path, tmp_path: Pat
     for text in ("قال الناس", "في الحي ماء جديد قديم مدرسة 1 2 3"):
         with torch.inference_mode():
             expected = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0).numpy()
-        found = encoder.encode([text])[0].embeddings[0]
+        (window,) = encoder.encode(text)
+        found = window.embedding
         cosine = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
         assert cosine > 0.99
 

@@ -58,7 +58,7 @@ def test_a_planted_label_error_is_the_first_suspect(tmp_path: Path, taxonomy: Ta
     ]
     records[7]["goals"] = ["6"]
     texts = read_texts(write_jsonl(tmp_path / "a.jsonl", records), taxonomy)
-    embeddings = np.concatenate([one.embeddings for one in StubEncoder().encode([text.text for text in texts])])
+    embeddings = np.stack([next(StubEncoder().encode(text.text)).embedding for text in texts])
     (suspect,) = find_suspects(texts, embeddings, taxonomy, share=1 / 40)
     assert suspect.text.id == records[7]["id"]
     assert suspect.level == "goals"

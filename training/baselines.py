@@ -64,9 +64,10 @@ def frozen_encoder(folder: Path) -> Encoder:
 
 def mean_embeddings(encoder: Encoder, recipe: Recipe, texts: Sequence[str]) -> Floats:
     """The mean of the window embeddings of each raw text, shape ``(texts, dimension)``; zeros without a token."""
-    empty = np.zeros(encoder.dimension, np.float32)
-    encoded = encoder.encode([recipe(text) for text in texts])
-    return np.stack([one.embeddings.mean(axis=0) if len(one.embeddings) else empty for one in encoded])
+    empty = [np.zeros(encoder.dimension, np.float32)]
+    return np.stack(
+        [np.mean([window.embedding for window in encoder.encode(recipe(text))] or empty, axis=0) for text in texts]
+    )
 
 
 def character_tfidf() -> TfidfVectorizer:

@@ -13,6 +13,17 @@ from nlp.errors import TrainingError
 DEFAULT_CONFIG = Path(__file__).with_name("default.toml")
 
 
+class LexiconConfig(BaseModel):
+    """The lexicon of a run; see :func:`training.lexicon.fit_lexicon`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str
+    grams: int = Field(ge=1)
+    strength: float = Field(gt=0)
+    entries: int = Field(ge=1)
+
+
 class TrainingConfig(BaseModel):
     """One run. ``default.toml`` says what each setting means."""
 
@@ -34,8 +45,10 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(ge=0)
     clip_norm: float = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
+    joined: float = Field(ge=0, le=1)
     probe_decay: float = Field(ge=0)
     level_weight: dict[str, float]
+    lexicon: LexiconConfig
 
 
 def load_config(path: Path = DEFAULT_CONFIG, **changes: Any) -> TrainingConfig:

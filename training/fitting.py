@@ -1,4 +1,4 @@
-"""What is fitted on held-out data: temperatures, thresholds and the confidence that needs no review."""
+"""What is fitted on held-out data: calibration, thresholds and the confidence that needs no review."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
-from models.calibration import Calibration, Thresholds
-from models.heads import Bools, Floats, probabilities
+from models.calibration import Calibration, Logits, Thresholds, Weights
+from models.heads import Bools, Floats
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy
 from training.metrics import gold
@@ -20,31 +20,29 @@ _PRIOR_EXAMPLES = 20
 _REVIEW_PRECISION = 0.95
 
 
-def fit_calibration(taxonomy: Taxonomy, logits: Mapping[str, Floats], texts: Sequence[LabelledText]) -> Calibration:
-    """Temperatures that make the held-out labels most likely, from the top level down.
+def fit_calibration(taxonomy: Taxonomy, logits: Logits, texts: Sequence[LabelledText]) -> Calibration:
+    """Weights of the two models that make the held-out labels most likely; none is negative.
 
     Args:
-        taxonomy: gives levels and hierarchy.
-        logits: uncalibrated, of the held-out texts, by level.
+        taxonomy: gives the levels.
+        logits: of the held-out texts.
         texts: the held-out texts.
     """
-    temperature = {level.name: 1.0 for level in taxonomy.levels}
+    weights = {}
     for level in taxonomy.levels:
         truth, known = gold(texts, level)
+        encoder, lexicon = (part[level.name][known].ravel() for part in (logits.encoder, logits.lexicon))
+        labels = truth[known].ravel()
 
         def loss(
-            log_temperature: float,
-            name: str = level.name,
-            truth: Bools = truth,
-            known: NDArray[np.bool_] = known,
+            values: Floats, encoder: Floats = encoder, lexicon: Floats = lexicon, labels: NDArray[np.bool_] = labels
         ) -> float:
-            tried = Calibration({**temperature, name: float(np.exp(log_temperature))})
-            scores = np.clip(probabilities(taxonomy, tried(logits))[name], 1e-6, 1 - 1e-6)[known]
-            return float(-np.where(truth[known], np.log(scores), np.log(1 - scores)).mean())
+            calibrated = values[0] * encoder + values[1] * lexicon + values[2]
+            return float(np.mean(np.logaddexp(0, calibrated) - labels * calibrated))
 
-        best = minimize_scalar(loss, bounds=(-2.0, 2.0), method="bounded")
-        temperature[level.name] = round(float(np.exp(best.x)), 4)
-    return Calibration(temperature)
+        best = minimize(loss, [0.5, 0.5, 0.0], bounds=[(0, None), (0, None), (None, None)])
+        weights[level.name] = Weights(*(round(float(value), 4) for value in best.x))
+    return Calibration(weights)
 
 
 def fit_thresholds(taxonomy: Taxonomy, scores: Mapping[str, Floats], texts: Sequence[LabelledText]) -> Thresholds:

@@ -27,8 +27,8 @@ _TYPES = {"I8": TensorProto.INT8, "F32": TensorProto.FLOAT}
 def export_encoder(model: BertModel, folder: Path) -> None:
     """Write ``encoder.safetensors`` and ``encoder.onnx``.
 
-    The graph takes ``token_ids``, int64 of shape ``(rows, length)`` without padding, and gives ``embedding``,
-    float32 of shape ``(rows, hidden)``: the mean of the last layer over all tokens.
+    The graph takes ``token_ids``, int64 of shape ``(rows, length)`` without padding, and gives ``states``, float32 of
+    shape ``(rows, length, hidden)``: the last layer.
 
     Raises:
         BaseModelError: the model is not a plain BERT encoder.
@@ -114,12 +114,11 @@ class _Graph:
         hidden = self._embeddings(float(config.layer_norm_eps))
         for index in range(config.num_hidden_layers):
             hidden = self._layer(hidden, f"layer.{index}", config)
-        self._add("ReduceMean", [hidden], "embedding", axes=[1], keepdims=0)
         graph = helper.make_graph(
             self._nodes,
             "encoder",
             [helper.make_tensor_value_info("token_ids", TensorProto.INT64, ["rows", "length"])],
-            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["rows", config.hidden_size])],
+            [helper.make_tensor_value_info(hidden, TensorProto.FLOAT, ["rows", "length", config.hidden_size])],
             self._initializers,
         )
         opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.tokenizer import Window
+from models.tokenizer import Window, WindowTokenizer
 from nlp.errors import TrainingError
 from nlp.taxonomy import Taxonomy
 from training.config import TrainingConfig
@@ -83,22 +83,62 @@ def make_batches(lengths: Sequence[int], batch_tokens: int, generator: random.Ra
     return [batch for batch in batches if batch]
 
 
-def collate(dataset: Dataset, windows: Sequence[Window], rows: Sequence[int], taxonomy: Taxonomy, pad: int) -> Batch:
-    """Pad the windows of some rows and gather their labels."""
-    longest = max(len(windows[row].token_ids) for row in rows)
-    token_ids = torch.full((len(rows), longest), pad, dtype=torch.long)
-    attention_mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for place, row in enumerate(rows):
-        length = len(windows[row].token_ids)
-        token_ids[place, :length] = torch.from_numpy(windows[row].token_ids)
+@dataclass(frozen=True)
+class Example:
+    """What one row of a batch shows: a text, or two texts one behind the other.
+
+    Attributes:
+        window: their tokens.
+        rows: which texts they are; the example has the labels of all of them.
+    """
+
+    window: Window
+    rows: tuple[int, ...]
+
+
+def single_examples(windows: Sequence[Window]) -> list[Example]:
+    """Every text alone, in order."""
+    return [Example(window, (row,)) for row, window in enumerate(windows)]
+
+
+def make_examples(
+    windows: Sequence[Window], cutter: WindowTokenizer, joined: float, generator: random.Random
+) -> list[Example]:
+    """One epoch: every text once, a share of them in random pairs as far as a window holds both."""
+    order = list(range(len(windows)))
+    generator.shuffle(order)
+    paired = int(joined * len(order)) // 2
+    examples = [Example(windows[row], (row,)) for row in order[2 * paired :]]
+    for first, second in zip(order[:paired], order[paired : 2 * paired], strict=True):
+        window = cutter.joined(windows[first], windows[second])
+        if window is None:
+            examples += [Example(windows[first], (first,)), Example(windows[second], (second,))]
+        else:
+            examples.append(Example(window, (first, second)))
+    return examples
+
+
+def collate(dataset: Dataset, examples: Sequence[Example], taxonomy: Taxonomy, pad: int) -> Batch:
+    """Pad the windows of some examples and gather their labels; a level counts if all their texts are annotated."""
+    longest = max(len(example.window.token_ids) for example in examples)
+    token_ids = torch.full((len(examples), longest), pad, dtype=torch.long)
+    attention_mask = torch.zeros((len(examples), longest), dtype=torch.long)
+    for place, example in enumerate(examples):
+        length = len(example.window.token_ids)
+        token_ids[place, :length] = torch.from_numpy(example.window.token_ids)
         attention_mask[place, :length] = 1
-    records: dict[str, Any] = dataset[list(rows)]
+    records: dict[str, Any] = dataset[[row for example in examples for row in example.rows]]
+    starts = np.cumsum([0, *(len(example.rows) for example in examples[:-1])])
+
+    def over_texts(values: list[Any], reduce: np.ufunc) -> Tensor:
+        return torch.from_numpy(reduce.reduceat(np.array(values, np.float32), starts))
+
     names = [level.name for level in taxonomy.levels]
     return Batch(
         token_ids,
         attention_mask,
-        {name: torch.tensor(records[name]) for name in names},
-        {name: torch.tensor(records[f"{name}_known"], dtype=torch.float32) for name in names},
+        {name: over_texts(records[name], np.maximum) for name in names},
+        {name: over_texts(records[f"{name}_known"], np.minimum) for name in names},
     )
 
 
@@ -108,7 +148,7 @@ def parameter_groups(network: Network, config: TrainingConfig) -> list[dict[str,
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in network.named_parameters():
         decay = 0.0 if parameter.ndim == 1 else config.weight_decay
-        if name.startswith("heads."):
+        if name.startswith(("heads.", "queries.")):
             rate = config.head_learning_rate
         else:
             layer = int(name.split("layer.")[1].split(".")[0]) + 1 if ".layer." in name else 0
@@ -127,6 +167,7 @@ def train(
     network: Network,
     dataset: Dataset,
     windows: Sequence[Window],
+    cutter: WindowTokenizer,
     config: TrainingConfig,
     run: Path,
     *,
@@ -144,6 +185,7 @@ def train(
         network: encoder and heads.
         dataset: labels, see :func:`training.corpus.as_dataset`.
         windows: the window of each row that is trained on.
+        cutter: made the windows, and joins them.
         config: the run.
         run: folder for the checkpoint.
         pad: id of the padding token.
@@ -162,22 +204,23 @@ def train(
     groups = parameter_groups(network, config)
     optimizer = torch.optim.AdamW(groups)
     rates = [group["lr"] for group in optimizer.param_groups]
-    lengths = [len(window.token_ids) for window in windows]
-    schedule = [
-        batch
-        for epoch in range(config.epochs)
-        for batch in make_batches(lengths, config.batch_tokens, random.Random(f"{config.seed}:{epoch}"))
-    ]
+    schedule: list[list[Example]] = []
+    for epoch in range(config.epochs):
+        generator = random.Random(f"{config.seed}:{epoch}")
+        examples = make_examples(windows, cutter, config.joined, generator)
+        lengths = [len(example.window.token_ids) for example in examples]
+        for places in make_batches(lengths, config.batch_tokens, generator):
+            schedule.append([examples[place] for place in places])
     done = _resume(run / _CHECKPOINT, identity, network, optimizer)
-    for step, rows in enumerate(schedule[done:], done):
+    for step, chosen in enumerate(schedule[done:], done):
         factor = rate_factor(step, len(schedule), config.warmup)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
-        batch = collate(dataset, windows, rows, network.taxonomy, pad)
+        batch = collate(dataset, chosen, network.taxonomy, pad)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             logits = network(batch.token_ids.to(device), batch.attention_mask.to(device))
         on_cpu = {name: values.float().cpu() for name, values in logits.items()}
-        loss = masked_loss(network.taxonomy, on_cpu, batch.truth, batch.known, config.level_weight)
+        loss = masked_loss(on_cpu, batch.truth, batch.known, config.level_weight)
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss is {loss.item()} at step {step + 1}", remedy="lower the learning rate")
         optimizer.zero_grad()

@@ -1,7 +1,11 @@
-"""The network that is trained: a Hugging Face BERT encoder, mean pooling, and one linear head a level."""
+"""The network that is trained: a Hugging Face BERT encoder and, for every label, its own attention over the tokens.
+
+Label-wise attention after Mullenbach et al. (2018), https://arxiv.org/abs/1802.05695.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,11 +36,15 @@ class Network(nn.Module):
         self.dropout = nn.Dropout(dropout)
         hidden = encoder.config.hidden_size
         self.heads = nn.ModuleDict({level.name: nn.Linear(hidden, len(level.labels)) for level in taxonomy.levels})
+        # Queries of zeros look at all tokens alike: training starts from mean pooling.
+        self.queries = nn.ParameterDict(
+            {level.name: nn.Parameter(torch.zeros(len(level.labels), hidden)) for level in taxonomy.levels}
+        )
         for level in taxonomy.levels:
             head = self.head(level.name)
             nn.init.zeros_(head.weight)
-            # Labels are rare: start from a probability of about 5%, and of a quarter under a given parent.
-            nn.init.constant_(head.bias, -3.0 if level.parent is None else -1.0)
+            # Labels are rare: start from a probability of about 5%.
+            nn.init.constant_(head.bias, -3.0)
         # Embeddings of e5 lie in a narrow cone: the heads see them standardised.
         self.centre = nn.Buffer(torch.zeros(hidden))
         self.scale = nn.Buffer(torch.ones(hidden))
@@ -47,48 +55,44 @@ class Network(nn.Module):
         assert isinstance(head, nn.Linear)
         return head
 
-    def embed(self, token_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Mean of the last layer over real tokens, shape ``(rows, hidden)``, of ids of shape ``(rows, length)``."""
-        hidden = self.encoder(input_ids=token_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask[..., None].to(hidden.dtype)
-        pooled: Tensor = (hidden * mask).sum(1) / mask.sum(1)
-        return pooled
+    def states(self, token_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The last layer, shape ``(rows, length, hidden)``, of ids of shape ``(rows, length)``."""
+        hidden: Tensor = self.encoder(input_ids=token_ids, attention_mask=attention_mask).last_hidden_state
+        return hidden
 
     def forward(self, token_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
-        """Logits by level, shape ``(rows, labels)``; below the top they are conditional on the parent."""
-        return self.classify(self.embed(token_ids, attention_mask).float())
+        """Logits by level, shape ``(rows, labels)``."""
+        return self.classify(self.states(token_ids, attention_mask).float(), attention_mask)
 
-    def classify(self, embeddings: Tensor) -> dict[str, Tensor]:
-        """Logits by level of embeddings, shape ``(rows, hidden)``."""
-        standardised = self.dropout((embeddings - self.centre) / self.scale)
-        return {level.name: self.head(level.name)(standardised) for level in self.taxonomy.levels}
+    def classify(self, states: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+        """Logits by level of token states, shape ``(rows, length, hidden)``.
+
+        Each label attends to the tokens by its query and reads what it finds by its row of the head.
+        """
+        standardised = (states - self.centre) / self.scale
+        # One mask a row, as if the pooled vector were dropped out.
+        standardised = standardised * self.dropout(torch.ones_like(standardised[:, :1]))
+        hidden_tokens = (attention_mask == 0)[..., None]
+        logits = {}
+        for name in (level.name for level in self.taxonomy.levels):
+            scores = standardised @ self.queries[name].T / math.sqrt(standardised.shape[-1])
+            attention = scores.masked_fill(hidden_tokens, -torch.inf).softmax(1)
+            logits[name] = (attention * (standardised @ self.head(name).weight.T)).sum(1) + self.head(name).bias
+        return logits
 
     def folded_heads(self) -> dict[str, Tensor]:
-        """``<level>.weight`` and ``<level>.bias`` of heads that take embeddings as they come."""
+        """``<level>.weight``, ``.bias`` and ``.query`` of heads that take token states as they come."""
         folded = {}
         for name in (level.name for level in self.taxonomy.levels):
             head = self.head(name)
             weight = head.weight.detach() / self.scale
             folded[f"{name}.weight"] = weight.contiguous()
             folded[f"{name}.bias"] = head.bias.detach() - weight @ self.centre
+            folded[f"{name}.query"] = (self.queries[name].detach() / self.scale).contiguous()
         return folded
 
 
-def log_likelihoods(taxonomy: Taxonomy, logits: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """``log p`` and ``log (1 - p)`` of every label, by level, with the hierarchy multiplied in (no underflow)."""
-    found: dict[str, tuple[Tensor, Tensor]] = {}
-    for level in taxonomy.levels:
-        yes, no = nn.functional.logsigmoid(logits[level.name]), nn.functional.logsigmoid(-logits[level.name])
-        if level.parent is not None:
-            index = torch.tensor(level.parent_index)
-            yes = yes + found[level.parent][0][:, index]
-            no = torch.log1p(-torch.exp(yes.clamp(max=-1e-6)))
-        found[level.name] = (yes, no)
-    return found
-
-
 def masked_loss(
-    taxonomy: Taxonomy,
     logits: Mapping[str, Tensor],
     truth: Mapping[str, Tensor],
     known: Mapping[str, Tensor],
@@ -97,15 +101,14 @@ def masked_loss(
     """Binary cross-entropy summed over the labels of a level, mean over the texts annotated on it, then weighted.
 
     Args:
-        taxonomy: gives the hierarchy.
         logits: by level, shape ``(rows, labels)``.
         truth: 0 and 1, same shapes.
         known: by level, shape ``(rows,)``: whether the row is annotated.
         weight: of each level.
     """
     total = torch.zeros(())
-    for name, (yes, no) in log_likelihoods(taxonomy, logits).items():
-        losses = -(truth[name] * yes + (1 - truth[name]) * no).sum(1)
+    for name, values in logits.items():
+        losses = nn.functional.binary_cross_entropy_with_logits(values, truth[name], reduction="none").sum(1)
         total = total + weight.get(name, 1.0) * (losses * known[name]).sum() / known[name].sum().clamp(min=1)
     return total
 

@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from models.tokenizer import Window
 from training.config import TrainingConfig
-from training.loop import collate, has_bfloat16
+from training.loop import collate, has_bfloat16, single_examples
 from training.network import Network, masked_loss
 
 _STEPS = 300
@@ -35,28 +35,30 @@ def fit_heads(
     embeddings = embed_windows(network, dataset, windows, pad=pad)
     network.centre.copy_(embeddings.mean(0))
     network.scale.copy_(embeddings.std(0).clamp(min=1e-6))
-    everything = collate(dataset, windows, range(len(windows)), network.taxonomy, pad)
+    everything = collate(dataset, single_examples(windows), network.taxonomy, pad)
     optimizer = torch.optim.AdamW(network.heads.parameters(), lr=_RATE, weight_decay=config.probe_decay)
     network.train()
     for step in range(_STEPS):
         optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
-        logits = network.classify(embeddings)
-        loss = masked_loss(network.taxonomy, logits, everything.truth, everything.known, config.level_weight)
+        logits = network.classify(embeddings[:, None], torch.ones(len(embeddings), 1))
+        loss = masked_loss(logits, everything.truth, everything.known, config.level_weight)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
 
 
 def embed_windows(network: Network, dataset: Dataset, windows: Sequence[Window], *, pad: int) -> torch.Tensor:
-    """Embeddings of windows by the encoder as it is, shape ``(windows, hidden)``."""
+    """Means over the tokens of windows by the encoder as it is, shape ``(windows, hidden)``."""
     device = next(network.parameters()).device
+    examples = single_examples(windows)
     order = sorted(range(len(windows)), key=lambda row: len(windows[row].token_ids))
     embeddings = torch.zeros(len(windows), network.encoder.config.hidden_size)
     network.eval()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
         for start in range(0, len(order), 32):
             rows = order[start : start + 32]
-            batch = collate(dataset, windows, rows, network.taxonomy, pad)
-            found = network.embed(batch.token_ids.to(device), batch.attention_mask.to(device))
-            embeddings[rows] = found.float().cpu()
+            batch = collate(dataset, [examples[row] for row in rows], network.taxonomy, pad)
+            states = network.states(batch.token_ids.to(device), batch.attention_mask.to(device)).float().cpu()
+            mask = batch.attention_mask[..., None]
+            embeddings[rows] = (states * mask).sum(1) / mask.sum(1)
     return embeddings.clone()

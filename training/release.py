@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,25 +12,27 @@ from safetensors.numpy import save_file
 
 import nlp
 from models.bundle import Manifest, replace_folder, sha256_of, write_json, write_manifest
-from models.calibration import Calibration, Thresholds
+from models.calibration import Calibration, Thresholds, Weights
 from models.encoder import OnnxEncoder
-from models.heads import LinearHead, probabilities
+from models.heads import AttentionHead, probabilities
 from models.tagger import Tagger
 from models.tokenizer import WindowTokenizer
 from nlp.normalise import find_recipe
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.card import model_card
+from training.corpus import sample_groups
 from training.evaluation import evaluate
 from training.fitting import fit_calibration, fit_thresholds
 from training.graph import export_encoder
+from training.lexicon import fit_lexicon
 from training.runs import Run, load_network
 
 
 def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> Manifest:
     """Build the bundle of a run.
 
-    Temperatures and thresholds are fitted on the validation part, with the exported 8-bit encoder, so that they
+    Calibration and thresholds are fitted on the validation part, with the exported 8-bit encoder, so that they
     belong to what is served. The test part is measured once, at the end.
 
     Args:
@@ -42,14 +45,15 @@ def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> M
     staging = target.with_name(target.name + ".partial")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    raw = _export(run, taxonomy, staging)
+    texts = sample_groups(splits.train, run.config.share)
+    raw = _export(run, taxonomy, staging, texts)
     fitted = fit(raw, splits.validation)
     metrics = {
         part: evaluate(fitted, texts).to_dict()
         for part, texts in (("validation", splits.validation), ("test", splits.test))
         if texts
     }
-    write_json(staging / "calibration.json", {"temperature": dict(fitted.calibration.temperature)})
+    write_json(staging / "calibration.json", fitted.calibration.to_dict())
     write_json(staging / "thresholds.json", fitted.thresholds.to_dict(taxonomy))
     write_json(staging / "metrics.json", metrics)
     (staging / "README.md").write_text(model_card(name, run, metrics), encoding="utf-8")
@@ -69,29 +73,30 @@ def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> M
 
 
 def fit(tagger: Tagger, held_out: tuple[LabelledText, ...]) -> Tagger:
-    """The same tagger with temperatures and thresholds fitted on held-out texts."""
+    """The same tagger with calibration and thresholds fitted on held-out texts."""
     logits = tagger.logits([text.text for text in held_out])
-    calibration = fit_calibration(tagger.taxonomy, logits, held_out)
-    scores = probabilities(tagger.taxonomy, calibration(logits))
-    thresholds = fit_thresholds(tagger.taxonomy, scores, held_out)
-    return replace(tagger, calibration=calibration, thresholds=thresholds)
+    calibrated = replace(tagger, calibration=fit_calibration(tagger.taxonomy, logits, held_out))
+    scores = probabilities(tagger.taxonomy, calibrated.calibration(logits))
+    return replace(calibrated, thresholds=fit_thresholds(tagger.taxonomy, scores, held_out))
 
 
-def _export(run: Run, taxonomy: Taxonomy, folder: Path) -> Tagger:
-    """Write encoder, tokenizer, heads, taxonomy and recipe; gives the tagger they make, not yet fitted."""
+def _export(run: Run, taxonomy: Taxonomy, folder: Path, texts: Sequence[LabelledText]) -> Tagger:
+    """Write encoder, tokenizer, heads, lexicon, taxonomy and recipes; gives the tagger they make, not yet fitted."""
     network = load_network(run, taxonomy)
     config = run.config
     export_encoder(network.encoder, folder)
     shutil.copyfile(run.folder / "network" / "tokenizer.json", folder / "tokenizer.json")
     tensors = {name: value.numpy() for name, value in network.folded_heads().items()}
     heads = {
-        level.name: LinearHead(tensors[f"{level.name}.weight"], tensors[f"{level.name}.bias"])
+        level.name: AttentionHead(*(tensors[f"{level.name}.{part}"] for part in ("weight", "bias", "query")))
         for level in taxonomy.levels
     }
     save_file(tensors, folder / "heads.safetensors")
     write_json(folder / "taxonomy.json", taxonomy.source)
     recipe = find_recipe(config.recipe)
-    write_json(folder / "normaliser.json", recipe.to_dict())
+    lexicon = fit_lexicon(texts, taxonomy, find_recipe(config.lexicon.recipe), config.lexicon)
+    save_file(lexicon.to_tensors(), folder / "lexicon.safetensors")
+    write_json(folder / "normaliser.json", {"encoder": recipe.to_dict(), "lexicon": lexicon.recipe.to_dict()})
     window = min(config.window, network.encoder.config.max_position_embeddings)
     settings = {
         "prefix": config.prefix,
@@ -109,7 +114,8 @@ def _export(run: Run, taxonomy: Taxonomy, folder: Path) -> Tagger:
         recipe=recipe,
         encoder=OnnxEncoder(folder / "encoder.onnx", tokenizer),
         heads=heads,
-        calibration=Calibration({level.name: 1.0 for level in taxonomy.levels}),
+        lexicon=lexicon,
+        calibration=Calibration({level.name: Weights(1.0, 0.0, 0.0) for level in taxonomy.levels}),
         thresholds=Thresholds(
             {level.name: np.full(len(level.labels), 0.5, np.float32) for level in taxonomy.levels},
             taxonomy.levels[0].name,

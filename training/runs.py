@@ -94,13 +94,15 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     encoder, tokenizer = load_base(config.base)
     network = Network(encoder, taxonomy, config.dropout)
     dataset = as_dataset(chosen, taxonomy)
-    windows = first_windows(chosen, tokenizer, config)
+    cutter = window_tokenizer(tokenizer, config)
+    windows = first_windows(chosen, cutter, config)
     if not has_checkpoint(folder):
         fit_heads(network, dataset, windows, config, pad=tokenizer.pad_token_id)
     yield from train(
         network,
         dataset,
         windows,
+        cutter,
         config,
         folder,
         pad=tokenizer.pad_token_id,
@@ -109,17 +111,19 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     _save_run(folder, network, tokenizer, config, provenance, corpus, taxonomy_path)
 
 
-def first_windows(
-    texts: tuple[LabelledText, ...], tokenizer: PreTrainedTokenizerFast, config: TrainingConfig
-) -> list[Window]:
-    """The first window of each text, cut and normalised as in serving."""
-    recipe = find_recipe(config.recipe)
-    cutter = WindowTokenizer(
+def window_tokenizer(tokenizer: PreTrainedTokenizerFast, config: TrainingConfig) -> WindowTokenizer:
+    """The tokenizer of a base with the windows of a run."""
+    return WindowTokenizer(
         Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),
         prefix=config.prefix,
         most_tokens=min(config.window, tokenizer.model_max_length),
         overlap=config.overlap,
     )
+
+
+def first_windows(texts: tuple[LabelledText, ...], cutter: WindowTokenizer, config: TrainingConfig) -> list[Window]:
+    """The first window of each text, cut and normalised as in serving."""
+    recipe = find_recipe(config.recipe)
     windows = [cutter.windows(recipe(text.text))[:1] for text in texts]
     without = [text.id for text, found in zip(texts, windows, strict=True) if not found]
     if without:
@@ -177,7 +181,11 @@ def load_network(run: Run, taxonomy: Taxonomy) -> Network:
     """The trained network of a run."""
     encoder: BertModel = AutoModel.from_pretrained(run.folder / "network", add_pooling_layer=False)
     network = Network(encoder, taxonomy, run.config.dropout)
-    network.heads.load_state_dict(load_file(run.folder / "heads.safetensors"))
+    folded = load_file(run.folder / "heads.safetensors")
+    for level in taxonomy.levels:
+        head = network.head(level.name)
+        head.weight.data, head.bias.data = folded[f"{level.name}.weight"], folded[f"{level.name}.bias"]
+        network.queries[level.name].data = folded[f"{level.name}.query"]
     return network.eval()
 
 

@@ -1,0 +1,99 @@
+"""Which sentences carry a tag: how far its probability falls without a sentence.
+
+The heads pool token states with weights that sum to one (:class:`models.heads.AttentionHead`), so a logit without the
+tokens of one sentence follows from sums that are at hand, and the encoder runs once. The lexicon reads the text again
+without the sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.calibration import Logits
+from models.encoder import EncodedWindow
+from models.heads import AttentionHead, Floats
+from models.lexicon import Lexicon
+from nlp.normalise import NormalisedText
+from nlp.records import Evidence, Span
+from nlp.taxonomy import Taxonomy
+
+_MOST_SENTENCES = 3
+# A sentence is listed if it carries at least this share of what the strongest one carries.
+_LEAST_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Logits of one window without each of its sentences.
+
+    Attributes:
+        sentences: in the raw text.
+        logits: a row for each sentence that is left out.
+    """
+
+    sentences: tuple[Span, ...]
+    logits: Logits
+
+
+def leave_out(
+    taxonomy: Taxonomy,
+    heads: Mapping[str, AttentionHead],
+    lexicon: Lexicon,
+    window: EncodedWindow,
+    text: NormalisedText,
+    sentences: Sequence[Span],
+) -> LeftOut:
+    """Logits of a window without each sentence that it touches.
+
+    Args:
+        taxonomy: the labels.
+        heads: by level.
+        lexicon: reads the window's text.
+        window: of the normalised text.
+        text: leads from normalised to raw characters.
+        sentences: of the raw text, in order.
+    """
+    owners = _owners(window, text, sentences)
+    present = np.unique(owners[owners >= 0])
+    inside = (owners[None] == present[:, None]).astype(np.float32)
+    encoder = {}
+    for name, head in heads.items():
+        weights, values = head.read(window.states)
+        weighted = weights * values
+        left_weight = np.maximum(1 - inside @ weights, 1e-6)
+        encoder[name] = (weighted.sum(axis=0) - inside @ weighted) / left_weight + head.bias
+    remaining = [_without(window, text.text, owners == place) for place in present]
+    words = [lexicon.by_level(taxonomy, rest) for rest in remaining]
+    rows = {level.name: np.stack([one[level.name] for one in words]) for level in taxonomy.levels}
+    return LeftOut(tuple(sentences[place] for place in present), Logits(encoder, rows))
+
+
+def _without(window: EncodedWindow, text: str, tokens: NDArray[np.bool_]) -> str:
+    """The window's text without the stretch that some neighbouring tokens cover."""
+    starts, ends = window.token_spans[tokens].T
+    return text[window.span.start : starts.min()] + " " + text[ends.max() : window.span.end]
+
+
+def _owners(window: EncodedWindow, text: NormalisedText, sentences: Sequence[Span]) -> NDArray[np.int64]:
+    """Index of the sentence of each token, shape ``(tokens,)``; -1 for tokens that are not of the text."""
+    starts, ends = window.token_spans.T
+    real = ends > starts
+    raw = text.starts[np.minimum(starts, len(text.starts) - 1)]
+    owners = np.searchsorted([sentence.start for sentence in sentences], raw, side="right") - 1
+    return np.where(real, np.maximum(owners, 0), -1)
+
+
+def choose_evidence(sentences: Sequence[Span], drops: Floats) -> tuple[Evidence, ...]:
+    """The sentences that carry a tag, strongest first.
+
+    Args:
+        sentences: of the window that gave the tag.
+        drops: how far the tag's probability falls without each, shape ``(sentences,)``.
+    """
+    order = np.argsort(-drops, kind="stable")[:_MOST_SENTENCES]
+    least = max(_LEAST_SHARE * float(drops.max(initial=0.0)), 1e-4)
+    return tuple(Evidence(sentences[place], float(drops[place])) for place in order if drops[place] >= least)
