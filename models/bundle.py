@@ -233,6 +233,45 @@ def replace_folder(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def promote(new: Path, current: Path = DEFAULT_BUNDLE) -> Manifest:
+    """Put a copy of a bundle in the place of the one in use, which is kept beside it for :func:`rollback`.
+
+    Raises:
+        BundleError: the new bundle is missing, incomplete, altered or of another format.
+    """
+    verify_bundle(new)
+    staging = current.with_name(current.name + ".partial")
+    shutil.rmtree(staging, ignore_errors=True)
+    shutil.copytree(new, staging)
+    manifest = verify_bundle(staging)
+    previous = _previous(current)
+    if current.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        current.rename(previous)
+    staging.rename(current)
+    return manifest
+
+
+def rollback(current: Path = DEFAULT_BUNDLE) -> Manifest:
+    """Exchange the bundle in use and the one that was in use before; a second rollback undoes the first.
+
+    Raises:
+        BundleError: there is none to go back to, or it is not whole.
+    """
+    previous = _previous(current)
+    manifest = verify_bundle(previous)
+    aside = current.with_name(current.name + ".partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    current.rename(aside)
+    previous.rename(current)
+    aside.rename(previous)
+    return manifest
+
+
+def _previous(current: Path) -> Path:
+    return current.with_name(current.name + ".previous")
+
+
 def _read_json(folder: Path, name: str) -> Any:
     try:
         return json.loads((folder / name).read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from typing import TextIO
 import click
 
 import nlp
-from models.bundle import DEFAULT_BUNDLE, load_tagger, read_manifest, verify_bundle
+from models.bundle import DEFAULT_BUNDLE, load_tagger, promote, read_manifest, rollback, verify_bundle
 from models.tagger import Options
 from nlp.errors import MusannifError, UnknownFormatError
 from nlp.reading import read_documents, read_stream
@@ -185,6 +185,21 @@ def info(folder: Path) -> None:
         if name != "config":
             click.echo(f"{name:12} {value}")
     click.echo(f"\n{(folder / 'README.md').read_text(encoding='utf-8')}")
+
+
+@bundle.command("promote")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--current", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE, help="The bundle in use.")
+def bundle_promote(folder: Path, current: Path) -> None:
+    """Put a bundle in the place of the one in use, which is kept for `rollback`."""
+    click.echo(f"{current}: {promote(folder, current).model}; `musannif bundle rollback` goes back")
+
+
+@bundle.command("rollback")
+@click.option("--current", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE, help="The bundle in use.")
+def bundle_rollback(current: Path) -> None:
+    """Go back to the bundle that was in use before."""
+    click.echo(f"{current}: {rollback(current).model}")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import FILES, load_tagger, read_manifest, verify_bundle
+from models.bundle import FILES, load_tagger, promote, read_manifest, rollback, verify_bundle
 from nlp.errors import BundleError
 from nlp.records import Classification, Document
 
@@ -84,3 +84,24 @@ def test_missing_half_written_and_foreign_bundles_are_refused(copy: Path, tmp_pa
     (copy / "manifest.json").unlink()
     with pytest.raises(BundleError, match="half-written"):
         read_manifest(copy)
+
+
+def test_a_promoted_bundle_can_be_rolled_back_and_a_faulty_one_changes_nothing(
+    copy: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    current = tmp_path / "bundles" / "default"
+    promote(tiny_bundle, current)
+    before = (current / "manifest.json").read_bytes()
+    data = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(data | {"name": "newer"}))
+    promote(copy, current)
+    assert read_manifest(current).model.startswith("newer@")
+    assert rollback(current).model == read_manifest(tiny_bundle).model
+    assert (current / "manifest.json").read_bytes() == before
+    assert rollback(current).model.startswith("newer@")
+    (copy / "heads.safetensors").write_bytes(b"")
+    with pytest.raises(BundleError):
+        promote(copy, current)
+    assert read_manifest(current).model.startswith("newer@")
+    with pytest.raises(BundleError, match="previous"):
+        rollback(tmp_path / "elsewhere" / "default")
