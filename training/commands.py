@@ -11,7 +11,7 @@ from rich.table import Table
 
 from models.bundle import DEFAULT_BUNDLE, load_tagger, write_json
 from nlp.taxonomy import Taxonomy, load_taxonomy
-from training.config import DEFAULT_CONFIG, TrainingConfig, load_config
+from training.config import CONTINUE_CONFIG, DEFAULT_CONFIG, TrainingConfig, load_config
 
 if TYPE_CHECKING:
     from models.heads import Floats
@@ -214,7 +214,14 @@ def data_add(files: tuple[Path, ...], seed: int, corpus: Path, taxonomy: Path) -
 
 
 @click.command()
-@click.option("--config", type=_PATH, default=DEFAULT_CONFIG, help="TOML file; what it leaves out, default.toml says.")
+@click.option("--config", type=_PATH, help="TOML file; what it leaves out, default.toml says.")
+@click.option(
+    "--add",
+    "added",
+    type=_PATH,
+    multiple=True,
+    help="Labelled texts (JSONL), such as reviewers' decisions: the model in use goes on learning, by continue.toml.",
+)
 @click.option("--run", type=_PATH, default=Path("runs/default"), show_default=True, help="Folder of the run.")
 @click.option("--out", type=_PATH, help="Bundle to build at the end; RUN/bundle if not given.")
 @click.option("--base", help="'embedded', a folder, or a Hugging Face id of a BERT encoder.")
@@ -225,14 +232,23 @@ def data_add(files: tuple[Path, ...], seed: int, corpus: Path, taxonomy: Path) -
 @click.option("--share", type=float, help="Share of the training groups to use, for a learning curve.")
 @_corpus_option
 @_taxonomy_option
-def train(config: Path, run: Path, out: Path | None, corpus: Path, taxonomy: Path, **changes: Any) -> None:
+def train(
+    config: Path | None,
+    added: tuple[Path, ...],
+    run: Path,
+    out: Path | None,
+    corpus: Path,
+    taxonomy: Path,
+    **changes: Any,
+) -> None:
     """Fine-tune an encoder on the corpus and build a bundle. A run that was cut off goes on where it was."""
     from tqdm import tqdm
 
     from training.release import build_bundle
     from training.runs import open_run, train_run
 
-    settings: TrainingConfig = load_config(config, **changes)
+    config = config or (CONTINUE_CONFIG if added else DEFAULT_CONFIG)
+    settings: TrainingConfig = load_config(config, added=tuple(map(str, added)) or None, **changes)
     run.mkdir(parents=True, exist_ok=True)
     with tqdm(unit="step") as bar:
         for report in train_run(settings, corpus, taxonomy, run):

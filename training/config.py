@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nlp.errors import TrainingError
 
 DEFAULT_CONFIG = Path(__file__).with_name("default.toml")
+CONTINUE_CONFIG = Path(__file__).with_name("continue.toml")
 
 
 class LexiconConfig(BaseModel):
@@ -49,6 +50,8 @@ class TrainingConfig(BaseModel):
     probe_decay: float = Field(ge=0)
     level_weight: dict[str, float]
     lexicon: LexiconConfig
+    added: tuple[str, ...]
+    added_weight: float = Field(gt=0)
 
 
 def load_config(path: Path = DEFAULT_CONFIG, **changes: Any) -> TrainingConfig:

@@ -166,22 +166,30 @@ def _labelled(record: dict[str, Any], taxonomy: Taxonomy) -> LabelledText:
     )
 
 
-def as_dataset(texts: Sequence[LabelledText], taxonomy: Taxonomy) -> Dataset:
+def as_dataset(texts: Sequence[LabelledText], taxonomy: Taxonomy, weights: Sequence[float] | None = None) -> Dataset:
     """The texts as a ``datasets.Dataset`` with one multi-hot column a level.
 
-    Columns: ``id``, ``text``, ``<level>`` (list of 0 and 1 in score order), ``<level>_known`` (whether the level was
-    annotated; the loss is masked where it was not).
+    Columns: ``id``, ``text``, ``<level>`` (list of 0 and 1 in score order), ``<level>_known`` (the weight of the
+    text in the loss, 0 where the level was not annotated).
+
+    Args:
+        texts: with labels.
+        taxonomy: gives the levels.
+        weights: of the texts; 1 if not given.
     """
+    weights = [1.0] * len(texts) if weights is None else weights
     disable_progress_bars()
     features: dict[str, Any] = {"id": Value("string"), "text": Value("string")}
     columns: dict[str, list[Any]] = {"id": [text.id for text in texts], "text": [text.text for text in texts]}
     for level in taxonomy.levels:
         features[level.name] = ListOf(Value("float32"), length=len(level.labels))
-        features[f"{level.name}_known"] = Value("bool")
+        features[f"{level.name}_known"] = Value("float32")
         columns[level.name] = [
             [float(label in text.labels.get(level.name, ())) for label in level.ids] for text in texts
         ]
-        columns[f"{level.name}_known"] = [level.name in text.labels for text in texts]
+        columns[f"{level.name}_known"] = [
+            weight * (level.name in text.labels) for text, weight in zip(texts, weights, strict=True)
+        ]
     return Dataset.from_dict(columns, features=Features(features))
 
 

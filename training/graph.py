@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from safetensors.numpy import save_file
@@ -21,6 +22,14 @@ from transformers import BertConfig, BertModel
 from nlp.errors import BaseModelError
 
 Tensors = dict[str, NDArray[np.generic]]
+# Names in the bundle and in a BertModel: of the matrices of a layer, and of its norms.
+_MATRICES = {
+    "attention": ("attention.self.query", "attention.self.key", "attention.self.value"),
+    "attention_out": ("attention.output.dense",),
+    "widen": ("intermediate.dense",),
+    "narrow": ("output.dense",),
+}
+_NORMS = {"attention_norm": "attention.output.LayerNorm", "norm": "output.LayerNorm"}
 _TYPES = {"I8": TensorProto.INT8, "F32": TensorProto.FLOAT}
 
 
@@ -64,28 +73,48 @@ def quantised_tensors(model: BertModel) -> Tensors:
     found["embedding_norm.bias"] = state["embeddings.LayerNorm.bias"]
     for index in range(model.config.num_hidden_layers):
         source = f"encoder.layer.{index}."
-        attention = [f"{source}attention.self.{part}" for part in ("query", "key", "value")]
-        matrices = {
-            "attention": (
-                np.concatenate([state[f"{name}.weight"] for name in attention]),
-                np.concatenate([state[f"{name}.bias"] for name in attention]),
-            )
-        }
-        for name, origin in (
-            ("attention_out", "attention.output.dense"),
-            ("widen", "intermediate.dense"),
-            ("narrow", "output.dense"),
-        ):
-            matrices[name] = (state[f"{source}{origin}.weight"], state[f"{source}{origin}.bias"])
-        for name, (weight, bias) in matrices.items():
+        for name, origins in _MATRICES.items():
+            weight = np.concatenate([state[f"{source}{origin}.weight"] for origin in origins])
             values, scale = _quantise(weight.T, axis=0)
             found[f"layer.{index}.{name}.weight"] = np.ascontiguousarray(values)
             found[f"layer.{index}.{name}.scale"] = scale
-            found[f"layer.{index}.{name}.bias"] = bias
-        for name, origin in (("attention_norm", "attention.output.LayerNorm"), ("norm", "output.LayerNorm")):
+            biases = [state[f"{source}{origin}.bias"] for origin in origins]
+            found[f"layer.{index}.{name}.bias"] = np.concatenate(biases)
+        for name, origin in _NORMS.items():
             found[f"layer.{index}.{name}.weight"] = state[f"{source}{origin}.weight"]
             found[f"layer.{index}.{name}.bias"] = state[f"{source}{origin}.bias"]
     return found
+
+
+def restore_encoder(tensors: Mapping[str, NDArray[np.generic]], config: BertConfig) -> BertModel:
+    """The BERT encoder that :func:`quantised_tensors` came from, up to the rounding of its matrices.
+
+    Args:
+        tensors: as ``encoder.safetensors`` keeps them.
+        config: of the encoder.
+    """
+    floats = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+    state = {
+        "embeddings.word_embeddings.weight": floats["words.weight"] * floats["words.scale"][:, None],
+        "embeddings.position_embeddings.weight": floats["positions"],
+        "embeddings.token_type_embeddings.weight": np.zeros((config.type_vocab_size, config.hidden_size), np.float32),
+        "embeddings.LayerNorm.weight": floats["embedding_norm.weight"],
+        "embeddings.LayerNorm.bias": floats["embedding_norm.bias"],
+    }
+    for index in range(config.num_hidden_layers):
+        target = f"encoder.layer.{index}."
+        for name, origins in _MATRICES.items():
+            source = f"layer.{index}.{name}"
+            weights = np.split((floats[f"{source}.weight"] * floats[f"{source}.scale"]).T, len(origins))
+            biases = np.split(floats[f"{source}.bias"], len(origins))
+            for origin, weight, bias in zip(origins, weights, biases, strict=True):
+                state[f"{target}{origin}.weight"], state[f"{target}{origin}.bias"] = weight, bias
+        for name, origin in _NORMS.items():
+            for part in ("weight", "bias"):
+                state[f"{target}{origin}.{part}"] = floats[f"layer.{index}.{name}.{part}"]
+    model = BertModel(config, add_pooling_layer=False)
+    model.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in state.items()})
+    return model
 
 
 def _quantise(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -5,17 +5,21 @@ Label-wise attention after Mullenbach et al. (2018), https://arxiv.org/abs/1802.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.numpy import load_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer, BertModel, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 
+from models.bundle import MANIFEST, verify_bundle
 from nlp.errors import BaseModelError
 from nlp.taxonomy import Taxonomy
 from training.base import packaged_weights, trim, untrimmed_base
+from training.graph import restore_encoder
 
 EMBEDDED = "embedded"
 
@@ -91,6 +95,13 @@ class Network(nn.Module):
             folded[f"{name}.query"] = (self.queries[name].detach() / self.scale).contiguous()
         return folded
 
+    def load_heads(self, folded: Mapping[str, Tensor]) -> None:
+        """Take heads as :meth:`folded_heads` gives them."""
+        for level in self.taxonomy.levels:
+            head = self.head(level.name)
+            head.weight.data, head.bias.data = folded[f"{level.name}.weight"], folded[f"{level.name}.bias"]
+            self.queries[level.name].data = folded[f"{level.name}.query"]
+
 
 def masked_loss(
     logits: Mapping[str, Tensor],
@@ -113,11 +124,37 @@ def masked_loss(
     return total
 
 
+def is_bundle(base: str) -> bool:
+    """Whether a base is the folder of a bundle."""
+    return (Path(base) / MANIFEST).is_file()
+
+
+def open_bundle_encoder(folder: Path) -> tuple[BertModel, PreTrainedTokenizerFast]:
+    """The encoder of a bundle, its 8-bit weights as floats, and its tokenizer.
+
+    Raises:
+        BundleError: the bundle is missing, incomplete or altered.
+    """
+    verify_bundle(folder)
+    config = BertConfig(**json.loads((folder / "encoder.json").read_text(encoding="utf-8"))["network"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(folder / "tokenizer.json"),
+        model_max_length=config.max_position_embeddings,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+    )
+    return restore_encoder(load_file(folder / "encoder.safetensors"), config), tokenizer
+
+
 def load_base(base: str) -> tuple[BertModel, PreTrainedTokenizerFast]:
     """Open the base encoder and its tokenizer.
 
     Args:
-        base: ``embedded``, a folder, or a Hugging Face id (looked for in the local cache first).
+        base: ``embedded``, a bundle, another folder, or a Hugging Face id (looked for in the local cache first).
 
     Raises:
         BaseModelError: it cannot be opened, or is no BERT encoder with a fast tokenizer.
@@ -125,6 +162,8 @@ def load_base(base: str) -> tuple[BertModel, PreTrainedTokenizerFast]:
     if base == EMBEDDED:
         model, _, vocabulary = untrimmed_base(packaged_weights())
         return trim(model, vocabulary)
+    if is_bundle(base):
+        return open_bundle_encoder(Path(base))
     try:
         model = AutoModel.from_pretrained(base, add_pooling_layer=False)
         tokenizer = AutoTokenizer.from_pretrained(base)

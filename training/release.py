@@ -21,12 +21,24 @@ from nlp.normalise import find_recipe
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.card import model_card
-from training.corpus import sample_groups
+from training.corpus import read_texts, sample_groups
 from training.evaluation import evaluate
 from training.fitting import fit_calibration, fit_thresholds
 from training.graph import export_encoder
 from training.lexicon import fit_lexicon
 from training.runs import Run, load_network
+
+# What a BertModel of the same shape is made from.
+_NETWORK_SETTINGS = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "layer_norm_eps",
+)
 
 
 def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> Manifest:
@@ -45,7 +57,9 @@ def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> M
     staging = target.with_name(target.name + ".partial")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    texts = sample_groups(splits.train, run.config.share)
+    added = (text for file in run.config.added for text in read_texts(Path(file), taxonomy))
+    # The lexicon is fitted anew, on everything: it costs a minute.
+    texts = (*(splits.train if run.config.added else sample_groups(splits.train, run.config.share)), *added)
     raw = _export(run, taxonomy, staging, texts)
     fitted = fit(raw, splits.validation)
     metrics = {
@@ -103,6 +117,7 @@ def _export(run: Run, taxonomy: Taxonomy, folder: Path, texts: Sequence[Labelled
         "window": window,
         "overlap": config.overlap,
         "dimension": network.encoder.config.hidden_size,
+        "network": {name: getattr(network.encoder.config, name) for name in _NETWORK_SETTINGS},
     }
     write_json(folder / "encoder.json", settings)
     tokenizer = WindowTokenizer.from_file(

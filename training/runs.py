@@ -27,9 +27,9 @@ from nlp.normalise import find_recipe
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.config import TrainingConfig
-from training.corpus import Splits, as_dataset, data_hash, read_splits, sample_groups
+from training.corpus import Splits, as_dataset, data_hash, read_splits, read_texts, sample_groups
 from training.loop import StepReport, has_checkpoint, seed_everything, train
-from training.network import Network, load_base
+from training.network import Network, is_bundle, load_base
 from training.probing import fit_heads
 
 
@@ -75,7 +75,15 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     """
     taxonomy = load_taxonomy(taxonomy_path)
     parts = read_splits(corpus, taxonomy)
-    chosen = sample_groups(parts.train, config.share)
+    replayed = sample_groups(parts.train, config.share)
+    added = tuple(text for file in config.added for text in read_texts(Path(file), taxonomy))
+    if leaked := {text.id for text in added} & {text.id for text in (*parts.validation, *parts.test)}:
+        raise TrainingError(
+            f"{len(leaked)} added texts have ids of held-out texts, such as {sorted(leaked)[0]}",
+            expected="texts of their own",
+            remedy="leave them out: what a model is measured on cannot be learned",
+        )
+    chosen = (*replayed, *added)
     if not chosen or not parts.validation:
         raise TrainingError(
             f"{len(chosen)} texts to train and {len(parts.validation)} to validate on",
@@ -87,16 +95,19 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         "seed": config.seed,
         "data_sha256": data_hash(parts.texts),
         "git_commit": git_commit(corpus),
+        "added_sha256": data_hash(added) if added else None,
         "texts": {"train": len(chosen), "validation": len(parts.validation), "test": len(parts.test)},
     }
-    identity = hashlib.sha256(f"{config.model_dump_json()}{provenance['data_sha256']}".encode()).hexdigest()
+    identity = hashlib.sha256(f"{config.model_dump_json()}{provenance}".encode()).hexdigest()
     seed_everything(config.seed)
     encoder, tokenizer = load_base(config.base)
     network = Network(encoder, taxonomy, config.dropout)
-    dataset = as_dataset(chosen, taxonomy)
+    dataset = as_dataset(chosen, taxonomy, [1.0] * len(replayed) + [config.added_weight] * len(added))
     cutter = window_tokenizer(tokenizer, config)
     windows = first_windows(chosen, cutter, config)
-    if not has_checkpoint(folder):
+    if is_bundle(config.base):
+        network.load_heads(load_file(Path(config.base) / "heads.safetensors"))
+    elif not has_checkpoint(folder):
         fit_heads(network, dataset, windows, config, pad=tokenizer.pad_token_id)
     yield from train(
         network,
@@ -181,11 +192,7 @@ def load_network(run: Run, taxonomy: Taxonomy) -> Network:
     """The trained network of a run."""
     encoder: BertModel = AutoModel.from_pretrained(run.folder / "network", add_pooling_layer=False)
     network = Network(encoder, taxonomy, run.config.dropout)
-    folded = load_file(run.folder / "heads.safetensors")
-    for level in taxonomy.levels:
-        head = network.head(level.name)
-        head.weight.data, head.bias.data = folded[f"{level.name}.weight"], folded[f"{level.name}.bias"]
-        network.queries[level.name].data = folded[f"{level.name}.query"]
+    network.load_heads(load_file(run.folder / "heads.safetensors"))
     return network.eval()
 
 
