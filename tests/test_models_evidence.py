@@ -4,16 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 from conftest import word_tagger
+from safetensors.numpy import load, save
 
 from models.encoder import EncodedWindow
 from models.evidence import leave_out
 from models.heads import AttentionHead
+from models.lexicon import Lexicon
 from models.stub import empty_lexicon
 from models.tagger import Options, Tagger
 from nlp.normalise import find_recipe
-from nlp.records import Classification, Document, Span
+from nlp.records import Classification, Document, LabelledText, Span
 from nlp.sentences import split_sentences
-from nlp.taxonomy import Taxonomy
+from nlp.taxonomy import Taxonomy, parse_taxonomy
+from training.config import LexiconConfig
+from training.lexicon import fit_lexicon
 
 
 def _evidence(tagger: Tagger, text: str) -> dict[str, list[str]]:
@@ -103,3 +107,19 @@ def test_a_target_keeps_its_sentence_where_another_window_speaks_for_its_goal(ta
     tagger = word_tagger(taxonomy, {"مياه": {"goals": ["6"]}, "شرب": {"targets": ["6.1"]}}, window=8)
     text = "مياه القرية قليلة. كلام ثان هنا. شرب الناس هنا. كلام أخير هنا."
     assert _evidence(tagger, text) == {"6": ["مياه القرية قليلة."], "6.1": ["شرب الناس هنا."]}
+
+
+def test_a_lexicon_holds_more_labels_than_a_byte_counts() -> None:
+    labels = [{"id": f"l{n}", "title": {"ar": f"{n}"}, "definition": {"ar": ""}} for n in range(300)]
+    axis = {"id": "many", "kind": "multilabel", "title": {"ar": ""}, "levels": ["many"], "labels": labels}
+    taxonomy = parse_taxonomy({"version": "1", "axes": [axis]})
+    texts = [
+        LabelledText(f"t{n}", f"كلام عن {'المياه' if n % 2 else 'المدارس'}", {"many": ("l299",) if n % 2 else ()}, "g")
+        for n in range(8)
+    ]
+    config = LexiconConfig(recipe="folded", grams=100, entries=100, strength=10.0)
+    fitted = fit_lexicon(texts, taxonomy, find_recipe("folded"), config)
+    lexicon = Lexicon.from_tensors(fitted.recipe, load(save(fitted.to_tensors())))
+    gain = lexicon("المياه") - lexicon("المدارس")
+    assert gain[299] > 1
+    assert not gain[:299].any()
