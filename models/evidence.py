@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from models.calibration import Logits
 from models.encoder import EncodedWindow
-from models.heads import AttentionHead, Floats
+from models.heads import AttentionHead, Floats, sigmoid
 from models.lexicon import Lexicon
 from nlp.normalise import NormalisedText
 from nlp.records import Evidence, Span
-from nlp.taxonomy import Taxonomy
+from nlp.taxonomy import Level, Taxonomy
 
 _MOST_SENTENCES = 3
 # A sentence is listed if it carries at least this share of what the strongest one carries.
@@ -59,13 +59,13 @@ def leave_out(
     """
     owners = _owners(window, text, sentences)
     present = np.unique(owners[owners >= 0])
-    inside = (owners[None] == present[:, None]).astype(np.float32)
+    others = (owners[None] != present[:, None]).astype(np.float32)
     encoder = {}
     for name, head in heads.items():
         weights, values = head.read(window.states)
-        weighted = weights * values
-        left_weight = np.maximum(1 - inside @ weights, 1e-6)
-        encoder[name] = (weighted.sum(axis=0) - inside @ weighted) / left_weight + head.bias
+        # Summed over the other tokens: taken from the whole, a sentence with nearly all weight leaves rounding errors.
+        left_weight = np.maximum(others @ weights, np.finfo(np.float32).tiny)
+        encoder[name] = others @ (weights * values) / left_weight + head.bias
     remaining = [_without(window, text.text, owners == place) for place in present]
     words = [lexicon.by_level(taxonomy, rest) for rest in remaining]
     rows = {level.name: np.stack([one[level.name] for one in words]) for level in taxonomy.levels}
@@ -82,9 +82,40 @@ def _owners(window: EncodedWindow, text: NormalisedText, sentences: Sequence[Spa
     """Index of the sentence of each token, shape ``(tokens,)``; -1 for tokens that are not of the text."""
     starts, ends = window.token_spans.T
     real = ends > starts
-    raw = text.starts[np.minimum(starts, len(text.starts) - 1)]
+    # By its last character: a token may start with the space before its word, which the sentence does not hold.
+    raw = text.starts[np.maximum(ends - 1, 0)]
     owners = np.searchsorted([sentence.start for sentence in sentences], raw, side="right") - 1
     return np.where(real, np.maximum(owners, 0), -1)
+
+
+def probability_drops(
+    level: Level,
+    place: int,
+    best: int,
+    windows: Sequence[Mapping[str, Floats]],
+    without: Sequence[Mapping[str, Floats]],
+) -> Floats:
+    """How far a label's probability falls without each sentence of one window, shape ``(sentences,)``.
+
+    A parent that another window speaks for stands whatever is left out of this one. Without its only sentence a window
+    says nothing, and all of the probability falls.
+
+    Args:
+        level: of the label.
+        place: of the label in its level.
+        best: the window, by its place in the text.
+        windows: calibrated logits of each window, one row.
+        without: calibrated logits of each window without each of its sentences.
+    """
+    logits = np.concatenate([windows[best][level.name][:, place], without[best][level.name][:, place]])
+    if level.parent is not None:
+        above = level.parent_index[place]
+        elsewhere = [window[level.parent][0, above] for number, window in enumerate(windows) if number != best]
+        parents = np.concatenate([windows[best][level.parent][:, above], without[best][level.parent][:, above]])
+        logits = np.minimum(logits, np.maximum(parents, max(elsewhere, default=-np.inf)))
+    whole, *rest = sigmoid(logits)
+    drops: Floats = whole - np.array(rest if len(rest) > 1 else [0.0], np.float32)
+    return drops
 
 
 def choose_evidence(sentences: Sequence[Span], drops: Floats) -> tuple[Evidence, ...]:

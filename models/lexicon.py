@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class Lexicon:
         grams: row of each n-gram that is known.
         idf: float32, shape ``(grams,)``.
         starts: int64, shape ``(grams + 1,)``: where the entries of each n-gram start in ``labels`` and ``weights``.
-        labels: uint8, shape ``(entries,)``: column of each entry.
+        labels: shape ``(entries,)``: column of each entry; bytes, or wider integers for more than 256 columns.
         weights: int8, shape ``(entries,)``, to be multiplied by the column's scale.
         scale: float32, shape ``(columns,)``.
         bias: float32, shape ``(columns,)``.
@@ -54,7 +55,7 @@ class Lexicon:
     grams: Mapping[str, int]
     idf: Floats
     starts: NDArray[np.int64]
-    labels: NDArray[np.uint8]
+    labels: NDArray[np.unsignedinteger[Any]]
     weights: NDArray[np.int8]
     scale: Floats
     bias: Floats
@@ -104,7 +105,7 @@ class Lexicon:
             {gram: row for row, gram in enumerate(grams) if gram},
             np.asarray(tensors["idf"], np.float32),
             np.asarray(tensors["starts"], np.int64),
-            np.asarray(tensors["labels"], np.uint8),
+            np.asarray(tensors["labels"]).astype(np.min_scalar_type(len(tensors["bias"]) - 1)),
             np.asarray(tensors["weights"], np.int8),
             np.asarray(tensors["scale"], np.float32),
             np.asarray(tensors["bias"], np.float32),

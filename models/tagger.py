@@ -9,7 +9,7 @@ import numpy as np
 
 from models.calibration import Calibration, Logits, Thresholds
 from models.encoder import EncodedWindow, Encoder
-from models.evidence import LeftOut, choose_evidence, leave_out
+from models.evidence import LeftOut, choose_evidence, leave_out, probability_drops
 from models.heads import AttentionHead, Bools, Floats, probabilities
 from models.lexicon import Lexicon
 from nlp.errors import MusannifError
@@ -160,13 +160,12 @@ class Tagger:
         self, tags: Mapping[str, tuple[Tag, ...]], windows: Sequence[Mapping[str, Floats]], left: Sequence[LeftOut]
     ) -> dict[str, tuple[Tag, ...]]:
         """The same tags with the sentences that carry them, each from the window that speaks for it most clearly."""
-        whole = [probabilities(self.taxonomy, window) for window in windows]
-        without = [probabilities(self.taxonomy, self.calibration(one.logits)) for one in left]
+        without = [self.calibration(one.logits) for one in left]
 
         def carried(level: Level, tag: Tag) -> Tag:
             place = level.index[tag.id]
             best = int(np.argmax([window[level.name][0, place] for window in windows]))
-            drops = whole[best][level.name][0, place] - without[best][level.name][:, place]
+            drops = probability_drops(level, place, best, windows, without)
             return replace(tag, evidence=choose_evidence(left[best].sentences, drops))
 
         return {name: tuple(carried(self.taxonomy.level(name), tag) for tag in found) for name, found in tags.items()}

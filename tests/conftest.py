@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from models.encoder import EncodedWindow
+from models.heads import AttentionHead
 from models.stub import stub_tagger
 from models.tagger import Tagger
+from nlp.records import Span
 from nlp.taxonomy import Taxonomy, load_taxonomy
 
 ROOT = Path(__file__).parents[1]
@@ -22,6 +29,40 @@ def taxonomy() -> Taxonomy:
 @pytest.fixture
 def stub(taxonomy: Taxonomy) -> Tagger:
     return stub_tagger(taxonomy)
+
+
+class WordEncoder:
+    """Every word is a token with the space before it, and its state says which of the known words it is."""
+
+    def __init__(self, words: list[str], window: int) -> None:
+        self.places = {word: place for place, word in enumerate(words, start=1)}
+        self.dimension = len(words) + 1
+        self.window = window
+
+    def encode(self, text: str) -> Iterator[EncodedWindow]:
+        tokens = list(re.finditer(r"\s*[^\s.]+|\.", text))
+        for start in range(0, len(tokens), self.window):
+            some = tokens[start : start + self.window]
+            states = np.zeros((len(some) + 1, self.dimension), np.float32)
+            for row, token in enumerate(some, start=1):
+                states[row, self.places.get(token[0].strip(), 0)] = 1
+            first = some[0].start()
+            spans = np.array([(first, first), *(token.span() for token in some)])
+            yield EncodedWindow(states, spans, Span(first, some[-1].end()))
+
+
+def word_tagger(taxonomy: Taxonomy, words: Mapping[str, Mapping[str, list[str]]], window: int = 64) -> Tagger:
+    """A tagger that gives a label where it sees one of its words, and nowhere else."""
+    encoder = WordEncoder(list(words), window)
+    heads = {}
+    for level in taxonomy.levels:
+        weight = np.zeros((len(level.labels), encoder.dimension), np.float32)
+        for word, labels in words.items():
+            for label in labels.get(level.name, ()):
+                weight[level.index[label], encoder.places[word]] = 8
+        query = weight * np.sqrt(encoder.dimension) * 1.25
+        heads[level.name] = AttentionHead(weight, np.full(len(weight), -4, np.float32), query.astype(np.float32))
+    return replace(stub_tagger(taxonomy), encoder=encoder, heads=heads)
 
 
 def record(number: int, **changes: object) -> dict[str, object]:

@@ -52,7 +52,7 @@ def fit_lexicon(texts: Sequence[LabelledText], taxonomy: Taxonomy, recipe: Recip
         {name: row for row, name in enumerate(names)},
         vectorizer.idf_.astype(np.float32),
         integers.indptr.astype(np.int64),
-        integers.indices.astype(np.uint8),
+        integers.indices.astype(np.min_scalar_type(len(columns) - 1)),
         integers.data,
         scale.astype(np.float32),
         np.array([bias for _, bias in fitted], np.float32),
