@@ -10,10 +10,11 @@ import pytest
 import torch
 from conftest import record, train_tiny, write_jsonl
 
-from models.bundle import read_manifest
+from models.bundle import load_tagger, read_manifest
 from models.encoder import OnnxEncoder
 from models.tokenizer import WindowTokenizer
 from nlp.errors import BaseModelError, CorpusError, ReadingError, TrainingError
+from nlp.records import Classification, Document
 from nlp.taxonomy import Taxonomy
 from training.config import load_config
 from training.corpus import add_texts, as_dataset, data_hash, part_of, read_splits, read_texts, sample_groups
@@ -234,6 +235,29 @@ def test_the_exported_graph_embeds_as_the_network(tiny_bert: Path, tmp_path: Pat
         found = window.embedding
         cosine = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
         assert cosine > 0.99
+
+
+def test_a_bundle_in_use_learns_from_reviewed_texts_and_keeps_what_it_knew(
+    tiny_bundle: Path, tiny_corpus: Path, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    old = load_tagger(tiny_bundle)
+    texts = [f"قال الناس في الحي إن ماء الحي قديم {n} {m}" for n in range(6) for m in range(5)]
+    reviewed = [record(900 + n, text=text, goals=["6"], rite=["inclusiveness"]) for n, text in enumerate(texts)]
+    added = str(write_jsonl(tmp_path / "reviews.jsonl", reviewed))
+    settings = {"added": (added,), "share": 1.0, "epochs": 6, "learning_rate": 5e-3, "head_learning_rate": 5e-2}
+    new = load_tagger(train_tiny(tiny_bundle, tiny_corpus, tmp_path / "run", **settings))
+    place = taxonomy.level("rite").index["inclusiveness"]
+    unseen = ["قال الناس في الحي إن ماء الحي جديد 9 9"]
+    before, after = (tagger.logits(unseen).encoder["rite"][0, place] for tagger in (old, new))
+    assert after > before + 2
+    (kept,) = new.classify([Document("b", "قال الناس في الحي إن رشوة قديم")])
+    assert isinstance(kept, Classification)
+    assert [tag.id for tag in kept.tags["goals"]] == ["16"]
+
+
+def test_what_a_model_is_measured_on_cannot_be_added(tiny_bert: Path, tiny_corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="held-out"):
+        train_tiny(tiny_bert, tiny_corpus, tmp_path / "run", added=(str(tiny_corpus / "test.jsonl"),))
 
 
 def test_windows_overlap_and_reach_the_end(tiny_bert: Path) -> None:

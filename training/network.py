@@ -136,16 +136,12 @@ def open_bundle_encoder(folder: Path) -> tuple[BertModel, PreTrainedTokenizerFas
         BundleError: the bundle is missing, incomplete or altered.
     """
     verify_bundle(folder)
-    config = BertConfig(**json.loads((folder / "encoder.json").read_text(encoding="utf-8"))["network"])
+    settings = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
+    config = BertConfig(**settings["network"])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=str(folder / "tokenizer.json"),
         model_max_length=config.max_position_embeddings,
-        bos_token="<s>",
-        eos_token="</s>",
-        cls_token="<s>",
-        sep_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
+        pad_token=settings["pad_token"],
     )
     return restore_encoder(load_file(folder / "encoder.safetensors"), config), tokenizer
 

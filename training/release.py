@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -117,6 +118,7 @@ def _export(run: Run, taxonomy: Taxonomy, folder: Path, texts: Sequence[Labelled
         "window": window,
         "overlap": config.overlap,
         "dimension": network.encoder.config.hidden_size,
+        "pad_token": json.loads((run.folder / "network" / "tokenizer_config.json").read_text("utf-8"))["pad_token"],
         "network": {name: getattr(network.encoder.config, name) for name in _NETWORK_SETTINGS},
     }
     write_json(folder / "encoder.json", settings)
