@@ -126,7 +126,8 @@ def compare(first: Counts, second: Counts, *, seed: int, resamples: int = RESAMP
     """The paired bootstrap: both systems on the same draws of the same texts.
 
     Args:
-        first, second: counts over the same texts in the same order.
+        first: counts of one system.
+        second: counts of the other, over the same texts in the same order.
         seed: of the draws.
         resamples: how many draws.
     """
@@ -149,9 +150,7 @@ def _whole(counts: Counts) -> tuple[float, float]:
 
 def _figures(counts: Counts, weights: Floats) -> tuple[_Doubles, _Doubles]:
     """Micro F1, and macro F1 over the labels that are due somewhere in the draw, both of shape ``(resamples,)``."""
-    right, wrong, missed = (
-        (weights @ part).astype(np.float64) for part in (counts.right, counts.wrong, counts.missed)
-    )
+    right, wrong, missed = ((weights @ part).astype(np.float64) for part in (counts.right, counts.wrong, counts.missed))
     due = right + missed > 0
     by_label = np.where(due, f1(right, wrong, missed), 0)
     macro = by_label.sum(axis=1) / np.maximum(1, due.sum(axis=1))
