@@ -20,7 +20,7 @@ from nlp.records import Document, Failure
 from service.settings import Settings
 from service.writing import WRITERS
 
-_TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools")
+_TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools", "jinja2")
 
 
 class _ExtendableGroup(click.Group):

@@ -20,7 +20,7 @@ from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy
 from training.config import load_config
 from training.corpus import Splits, read_splits
-from training.evaluation import Evaluation, evaluate_scores
+from training.evaluation import Answers
 from training.fitting import fit_thresholds
 from training.graph import export_encoder
 from training.metrics import gold
@@ -32,22 +32,22 @@ FROZEN_STRENGTH = 0.02
 
 def run_baselines(
     taxonomy: Taxonomy, recipe: Recipe, corpus: Path, texts: Sequence[LabelledText]
-) -> dict[str, Evaluation]:
-    """Train both baselines on a corpus and measure them on other texts.
+) -> tuple[Answers, ...]:
+    """Train both baselines on a corpus and ask them about other texts.
 
     Args:
         taxonomy: the labels.
         recipe: the same normalisation as the model's.
         corpus: folder of the split corpus.
-        texts: what to measure on.
+        texts: what to ask about.
     """
     splits = read_splits(corpus, taxonomy)
     with tempfile.TemporaryDirectory() as folder:
         encoder = frozen_encoder(Path(folder))
-        return {
-            "character TF-IDF + logistic regression": tfidf_baseline(taxonomy, recipe, splits, texts),
-            "frozen base encoder + logistic regression": frozen_baseline(taxonomy, recipe, encoder, splits, texts),
-        }
+        return (
+            tfidf_baseline(taxonomy, recipe, splits, texts),
+            frozen_baseline(taxonomy, recipe, encoder, splits, texts),
+        )
 
 
 def frozen_encoder(folder: Path) -> Encoder:
@@ -82,17 +82,19 @@ def label_regression(strength: float) -> LogisticRegression:
     return LogisticRegression(C=strength, class_weight="balanced", solver="liblinear")
 
 
-def tfidf_baseline(taxonomy: Taxonomy, recipe: Recipe, splits: Splits, texts: Sequence[LabelledText]) -> Evaluation:
+def tfidf_baseline(taxonomy: Taxonomy, recipe: Recipe, splits: Splits, texts: Sequence[LabelledText]) -> Answers:
     """Character TF-IDF (2 to 5 letters within words) with one logistic regression a label."""
     vectorizer = character_tfidf()
     train = vectorizer.fit_transform([recipe(text.text) for text in splits.train])
     features = [vectorizer.transform([recipe(text.text) for text in part]) for part in (splits.validation, texts)]
-    return _regression_baseline(taxonomy, splits, texts, train, features, strength=_TFIDF_STRENGTH)
+    return _regression_baseline(
+        "character TF-IDF + logistic regression", taxonomy, splits, train, features, strength=_TFIDF_STRENGTH
+    )
 
 
 def frozen_baseline(
     taxonomy: Taxonomy, recipe: Recipe, encoder: Encoder, splits: Splits, texts: Sequence[LabelledText]
-) -> Evaluation:
+) -> Answers:
     """The base encoder as it is, with one logistic regression a label on the mean of its window embeddings.
 
     Args:
@@ -100,7 +102,7 @@ def frozen_baseline(
         recipe: normalisation.
         encoder: the base before any training.
         splits: the corpus.
-        texts: what to measure on.
+        texts: what to ask about.
     """
     scaler = StandardScaler()
     train, validation, measured = (
@@ -109,17 +111,19 @@ def frozen_baseline(
     )
     train = scaler.fit_transform(train)
     features = [scaler.transform(validation), scaler.transform(measured)]
-    return _regression_baseline(taxonomy, splits, texts, train, features, strength=FROZEN_STRENGTH)
+    return _regression_baseline(
+        "frozen base encoder + logistic regression", taxonomy, splits, train, features, strength=FROZEN_STRENGTH
+    )
 
 
 def _regression_baseline(
+    name: str,
     taxonomy: Taxonomy,
     splits: Splits,
-    texts: Sequence[LabelledText],
     train: Any,
     features: list[Any],
     strength: float,
-) -> Evaluation:
+) -> Answers:
     """One class-balanced logistic regression a label; thresholds fitted on the validation part, as for the model."""
     scores: list[dict[str, Floats]] = [{}, {}]
     for level in taxonomy.levels:
@@ -138,4 +142,4 @@ def _regression_baseline(
         for part, column in zip(scores, columns, strict=True):
             part[level.name] = np.stack(column, axis=1)
     thresholds = fit_thresholds(taxonomy, scores[0], splits.validation)
-    return evaluate_scores(taxonomy, thresholds, scores[1], texts)
+    return Answers(name, scores[1], thresholds)

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from models.bundle import DEFAULT_BUNDLE, load_tagger, write_json
+from models.bundle import DEFAULT_BUNDLE
 from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.config import CONTINUE_CONFIG, DEFAULT_CONFIG, TrainingConfig, load_config
 
@@ -276,57 +274,48 @@ def bundle_build(run: Path, out: Path, name: str) -> None:
 @click.command()
 @click.argument("texts", type=_PATH, default=Path("data/corpus/test.jsonl"))
 @click.option("--bundle", type=_PATH, default=DEFAULT_BUNDLE, help="The model; the embedded default if not given.")
+@click.option("--compare", type=_PATH, help="Another bundle, to set the model beside.")
 @click.option("--baselines", is_flag=True, help="Also train and measure the two baselines on the corpus.")
-@click.option("--report", type=_PATH, help="Write all figures to this JSON file.")
+@click.option(
+    "--report",
+    "reports",
+    type=_PATH,
+    multiple=True,
+    help="Write all figures and the worst errors to this .html or .json file; may be given twice.",
+)
+@click.option("--date", help="Date for the report to carry.")
+@click.option("--seed", default=2026, show_default=True, help="Of the bootstrap intervals.")
 @_corpus_option
-def evaluate(texts: Path, bundle: Path, baselines: bool, report: Path | None, corpus: Path) -> None:
-    """Measure a bundle on labelled TEXTS (JSONL), beside the baselines."""
+def evaluate(
+    texts: Path,
+    bundle: Path,
+    compare: Path | None,
+    baselines: bool,
+    reports: tuple[Path, ...],
+    date: str | None,
+    seed: int,
+    corpus: Path,
+) -> None:
+    """Measure a bundle on labelled TEXTS (JSONL), beside another bundle and the baselines."""
+    from training.contenders import open_bundles
     from training.corpus import read_texts
-    from training.evaluation import evaluate as measure
+    from training.evaluation import answer
+    from training.report import Provenance, check_suffix, make_report, write_report
+    from training.tables import print_report
 
-    tagger = load_tagger(bundle)
-    labelled = read_texts(texts, tagger.taxonomy)
-    systems = {tagger.name: measure(tagger, labelled)}
+    for path in reports:
+        check_suffix(path)
+    bundles = open_bundles([bundle, compare] if compare else [bundle])
+    taxonomy, recipe = bundles[0].tagger.taxonomy, bundles[0].tagger.recipe
+    labelled = read_texts(texts, taxonomy)
+    systems = [answer(one.tagger, labelled, one.name) for one in bundles]
     if baselines:
         from training.baselines import run_baselines
 
-        systems |= run_baselines(tagger.taxonomy, tagger.recipe, corpus, labelled)
-    _print_figures(f"{texts} ({len(labelled)} texts)", tagger.taxonomy, systems)
-    if report:
-        write_json(report, {name: evaluation.to_dict() for name, evaluation in systems.items()})
-
-
-def _print_figures(title: str, taxonomy: Taxonomy, systems: dict[str, Any]) -> None:
-    table = Table(title=title)
-    for column in (
-        "system",
-        "level",
-        "precision",
-        "recall",
-        "micro F1",
-        "macro F1",
-        "labels",
-        "accuracy",
-        "ECE",
-    ):
-        table.add_column(column, justify="left" if column in ("system", "level") else "right")
-    for name, evaluation in systems.items():
-        for level, found in evaluation.levels.items():
-            values = (found.precision, found.recall, found.micro_f1, found.macro_f1)
-            error = "" if found.calibration_error is None else f"{found.calibration_error:.3f}"
-            table.add_row(
-                name,
-                level,
-                *(f"{value:.3f}" for value in values),
-                str(found.labels),
-                f"{found.accuracy:.3f}",
-                error,
-            )
-        table.add_section()
-    console = Console()
-    console.print(table)
-    for name, evaluation in systems.items():
-        console.print(
-            f"{name}: {evaluation.reviewed:.0%} need review; precision of goals on the others "
-            f"{evaluation.confident_precision:.3f}"
-        )
+        systems += run_baselines(taxonomy, recipe, corpus, labelled)
+    provenance = Provenance(str(texts), {one.name: one.versions for one in bundles}, date)
+    report = make_report(taxonomy, systems, labelled, provenance, seed=seed)
+    print_report(report)
+    for path in reports:
+        write_report(report, path)
+        click.echo(f"{path}: written")

@@ -7,11 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.calibration import Thresholds
-from models.heads import Floats
+from models.heads import Bools, Floats
 from models.tagger import Tagger
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy
 from training.metrics import LevelMetrics, gold, measure
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one system says of some texts.
+
+    Attributes:
+        name: of the system.
+        scores: probabilities, shape ``(texts, labels)`` by level.
+        thresholds: from which of them a label is given.
+    """
+
+    name: str
+    scores: Mapping[str, Floats]
+    thresholds: Thresholds
+
+    def given(self, taxonomy: Taxonomy) -> dict[str, Bools]:
+        """The decisions, of the same shape as the scores."""
+        return self.thresholds.decide(taxonomy, self.scores)
 
 
 @dataclass(frozen=True)
@@ -37,17 +56,20 @@ class Evaluation:
         }
 
 
+def answer(tagger: Tagger, texts: Sequence[LabelledText], name: str | None = None) -> Answers:
+    """What a tagger says of labelled texts; under its own name if no other is given."""
+    return Answers(name or tagger.name, tagger.scores([text.text for text in texts]), tagger.thresholds)
+
+
 def evaluate(tagger: Tagger, texts: Sequence[LabelledText]) -> Evaluation:
     """Measure a tagger on labelled texts."""
-    scores = tagger.scores([text.text for text in texts])
-    return evaluate_scores(tagger.taxonomy, tagger.thresholds, scores, texts)
+    return evaluate_answers(tagger.taxonomy, answer(tagger, texts), texts)
 
 
-def evaluate_scores(
-    taxonomy: Taxonomy, thresholds: Thresholds, scores: Mapping[str, Floats], texts: Sequence[LabelledText]
-) -> Evaluation:
-    """Measure probabilities, shape ``(texts, labels)`` by level, under given thresholds."""
-    given = thresholds.decide(taxonomy, scores)
+def evaluate_answers(taxonomy: Taxonomy, answers: Answers, texts: Sequence[LabelledText]) -> Evaluation:
+    """Measure what a system said of the same texts."""
+    scores, thresholds = answers.scores, answers.thresholds
+    given = answers.given(taxonomy)
     review = thresholds.confidence(scores) < thresholds.review_confidence
     watched = taxonomy.level(thresholds.review_level)
     truth, known = gold(texts, watched)

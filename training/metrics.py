@@ -82,12 +82,43 @@ def measure(
     )
 
 
-def calibration_error(scores: NDArray[np.float32], truth: Bools, bins: int = 15) -> float:
-    """Expected calibration error: |share of right labels - mean probability| over equal bins, weighted by size."""
+@dataclass(frozen=True)
+class Bin:
+    """Decisions whose probability lies in one stretch.
+
+    Attributes:
+        low, high: the stretch, ``[low, high)``; the last one is closed.
+        decisions: how many there are.
+        mean: their mean probability; 0 if there is none.
+        right: share of them whose label is due; 0 if there is none.
+    """
+
+    low: float
+    high: float
+    decisions: int
+    mean: float
+    right: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rounded to four digits, for JSON."""
+        return {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()}
+
+
+def reliability(scores: NDArray[np.float32], truth: Bools, bins: int = 15) -> tuple[Bin, ...]:
+    """The reliability diagram: probabilities and gold decisions of the same shape, in equal bins."""
     values, right = scores.ravel(), truth.ravel()
     places = np.minimum((values * bins).astype(int), bins - 1)
     sizes = np.bincount(places, minlength=bins)
-    gaps = np.abs(
-        np.bincount(places, weights=right, minlength=bins) - np.bincount(places, weights=values, minlength=bins)
+    means, shares = (
+        np.bincount(places, weights=weights, minlength=bins) / np.maximum(1, sizes) for weights in (values, right)
     )
-    return float(gaps.sum() / max(1, sizes.sum()))
+    return tuple(
+        Bin(place / bins, (place + 1) / bins, int(sizes[place]), float(means[place]), float(shares[place]))
+        for place in range(bins)
+    )
+
+
+def calibration_error(scores: NDArray[np.float32], truth: Bools, bins: int = 15) -> float:
+    """Expected calibration error: |share of right labels - mean probability| over equal bins, weighted by size."""
+    found = reliability(scores, truth, bins)
+    return sum(abs(one.right - one.mean) * one.decisions for one in found) / max(1, scores.size)
