@@ -24,9 +24,12 @@ from training.bootstrap import Counts, compare, intervals
 from training.commands import evaluate as evaluate_command
 from training.contenders import Contender, check_same_labels, open_bundles
 from training.evaluation import Answers, answer, evaluate, evaluate_answers
+from training.faithfulness import faithfulness
 from training.metrics import calibration_error, gold, reliability
 from training.mistakes import find_confusion, worst_mistakes
+from training.perturbations import PERTURBATIONS
 from training.report import Provenance, Report, make_report, write_report
+from training.robustness import tag_agreement
 from training.slices import NOT_GIVEN, dialect_gaps, find_slices
 from training.tables import print_report
 
@@ -325,6 +328,31 @@ def test_a_level_that_no_text_is_annotated_on_is_said_to_be_so(tmp_path: Path, t
 def test_no_text_is_an_error(taxonomy: Taxonomy) -> None:
     with pytest.raises(CorpusError, match=r"texts.jsonl: no text"):
         make_report(taxonomy, [_system(taxonomy, [])], [], PROVENANCE, seed=1)
+
+
+def test_robustness_and_faithfulness_stand_in_the_report_where_they_were_measured(
+    tmp_path: Path, stub: Tagger, taxonomy: Taxonomy, texts: list[LabelledText]
+) -> None:
+    some, raw = texts[:4], [f"{text.text[:60]}. ماء الشرب في القرية؟ مدرسة الحي." for text in texts[:4]]
+    report = make_report(
+        taxonomy,
+        [answer(stub, some)],
+        some,
+        PROVENANCE,
+        seed=1,
+        robustness=tag_agreement(stub, raw, 1),
+        faithfulness=faithfulness(stub, raw, 1),
+    )
+    printed = io.StringIO()
+    print_report(report, Console(file=printed, width=100))
+    write_report(report, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for name in PERTURBATIONS:
+        assert name in printed.getvalue()
+        assert name in page
+    assert "Evidence: mean fall" in printed.getvalue()
+    assert 'id="evidence"' in page
+    assert len(report.to_dict()["robustness"]) == len(PERTURBATIONS) * len(taxonomy.levels)
 
 
 def test_the_printed_tables_name_everything_in_full_within_80_columns(report: Report, taxonomy: Taxonomy) -> None:

@@ -283,6 +283,8 @@ def bundle_build(run: Path, out: Path, name: str) -> None:
     multiple=True,
     help="Write all figures and the worst errors to this .html or .json file; may be given twice.",
 )
+@click.option("--robustness", is_flag=True, help="Also compare the tags with those of the texts spelled otherwise.")
+@click.option("--faithfulness", is_flag=True, help="Also cut the evidence out of the texts and see how far tags fall.")
 @click.option("--date", help="Date for the report to carry.")
 @click.option("--seed", default=2026, show_default=True, help="Of the bootstrap intervals.")
 @_corpus_option
@@ -292,6 +294,8 @@ def evaluate(
     compare: Path | None,
     baselines: bool,
     reports: tuple[Path, ...],
+    robustness: bool,
+    faithfulness: bool,
     date: str | None,
     seed: int,
     corpus: Path,
@@ -300,7 +304,9 @@ def evaluate(
     from training.contenders import open_bundles
     from training.corpus import read_texts
     from training.evaluation import answer
+    from training.faithfulness import faithfulness as measure_faithfulness
     from training.report import Provenance, check_suffix, make_report, write_report
+    from training.robustness import tag_agreement
     from training.tables import print_report
 
     for path in reports:
@@ -314,7 +320,16 @@ def evaluate(
 
         systems += run_baselines(taxonomy, recipe, corpus, labelled)
     provenance = Provenance(str(texts), {one.name: one.versions for one in bundles}, date)
-    report = make_report(taxonomy, systems, labelled, provenance, seed=seed)
+    tagger, raw = bundles[0].tagger, [text.text for text in labelled]
+    report = make_report(
+        taxonomy,
+        systems,
+        labelled,
+        provenance,
+        seed=seed,
+        robustness=tag_agreement(tagger, raw, seed) if robustness else (),
+        faithfulness=measure_faithfulness(tagger, raw, seed) if faithfulness else (),
+    )
     print_report(report)
     for path in reports:
         write_report(report, path)

@@ -15,10 +15,12 @@ from training.bootstrap import RESAMPLES, Counts, Intervals, intervals
 from training.comparison import Comparison, compare_systems
 from training.corpus import data_hash
 from training.evaluation import Answers, Evaluation, evaluate_answers
+from training.faithfulness import Faithfulness
 from training.labels import LabelFigures, label_figures
 from training.metrics import Bin, gold, reliability
 from training.mistakes import Confusion, Mistake, find_confusion, worst_mistakes
 from training.page import draw_page
+from training.robustness import Agreement
 from training.slices import FEWEST_TEXTS, DialectGap, Slice, dialect_gaps, find_slices
 
 SUFFIXES = (".html", ".json")
@@ -81,6 +83,8 @@ class Report:
         dialect_gaps: the weakest dialect of each level.
         confusion: of the review level.
         mistakes: the worst of them.
+        robustness: how far the first system's tags stay when texts are spelled otherwise; empty if not measured.
+        faithfulness: whether its evidence carries its tags; empty if not measured.
     """
 
     provenance: Provenance
@@ -98,6 +102,8 @@ class Report:
     dialect_gaps: tuple[DialectGap, ...]
     confusion: Confusion
     mistakes: tuple[Mistake, ...]
+    robustness: tuple[Agreement, ...] = ()
+    faithfulness: tuple[Faithfulness, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, and for the page."""
@@ -122,6 +128,8 @@ class Report:
             "dialect_gaps": [gap.to_dict() for gap in self.dialect_gaps],
             "confusion": self.confusion.to_dict(),
             "mistakes": [mistake.to_dict() for mistake in self.mistakes],
+            "robustness": [agreement.to_dict() for agreement in self.robustness],
+            "faithfulness": [found.to_dict() for found in self.faithfulness],
         }
 
 
@@ -132,6 +140,8 @@ def make_report(
     provenance: Provenance,
     *,
     seed: int,
+    robustness: tuple[Agreement, ...] = (),
+    faithfulness: tuple[Faithfulness, ...] = (),
 ) -> Report:
     """Measure systems on labelled texts.
 
@@ -141,6 +151,8 @@ def make_report(
         texts: with gold labels.
         provenance: what was measured, on what.
         seed: of the bootstrap.
+        robustness: of the first system, if it was measured.
+        faithfulness: of the first system, if it was measured.
 
     Raises:
         CorpusError: there is no text.
@@ -169,6 +181,8 @@ def make_report(
         dialect_gaps=dialect_gaps(slices),
         confusion=find_confusion(taxonomy.level(thresholds.review_level), given[thresholds.review_level], texts),
         mistakes=worst_mistakes(taxonomy, first, texts),
+        robustness=robustness,
+        faithfulness=faithfulness,
     )
 
 

@@ -30,6 +30,12 @@ def print_report(report: Report, console: Console | None = None) -> None:
         console.print(_differences(comparison))
         for name, level in comparison.levels.items():
             _print_changes(console, name, level)
+    if report.robustness:
+        console.print("\nTags that stay when texts are spelled otherwise (micro F1 between the two)", style="bold")
+        console.print(_robustness(report))
+    if report.faithfulness:
+        console.print("\nEvidence: mean fall of a tag's probability without it", style="bold")
+        console.print(_faithfulness(report))
     if report.dialect_gaps:
         console.print()
     for gap in report.dialect_gaps:
@@ -66,6 +72,27 @@ def _figures(system: SystemFigures) -> Table:
 
 def _with_interval(found: Interval) -> str:
     return f"{found.value:.3f}\n" + f"{found.low:.3f}–{found.high:.3f}".replace("0.", ".")
+
+
+def _robustness(report: Report) -> Table:
+    levels = list(dict.fromkeys(one.level for one in report.robustness))
+    table = _table("perturbation", *levels, names=1)
+    for name in dict.fromkeys(one.perturbation for one in report.robustness):
+        table.add_row(name, *(f"{one.micro_f1:.3f}" for one in report.robustness if one.perturbation == name))
+    return table
+
+
+def _faithfulness(report: Report) -> Table:
+    table = _table("level", "tags", "evidence", "other sentences", "ratio", "interval", names=1)
+    for one in report.faithfulness:
+        table.add_row(
+            one.level,
+            str(one.tags),
+            *("–" if fall is None else f"{fall:.3f}" for fall in (one.by_evidence, one.by_others)),
+            "–" if one.ratio is None else f"{one.ratio:.1f}",
+            "–" if one.interval is None else f"{one.interval[0]:.1f} to {one.interval[1]:.1f}",
+        )
+    return table
 
 
 def _differences(comparison: Comparison) -> Table:
