@@ -23,10 +23,11 @@ from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.card import model_card
 from training.corpus import read_texts, sample_groups
-from training.evaluation import evaluate
+from training.evaluation import answer
 from training.fitting import fit_calibration, fit_thresholds
 from training.graph import export_encoder
 from training.lexicon import fit_lexicon
+from training.report import system_figures
 from training.runs import Run, load_network
 
 # What a BertModel of the same shape is made from.
@@ -64,7 +65,7 @@ def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> M
     raw = _export(run, taxonomy, staging, texts)
     fitted = fit(raw, splits.validation)
     metrics = {
-        part: evaluate(fitted, texts).to_dict()
+        part: system_figures(taxonomy, answer(fitted, texts), texts, run.config.seed).to_dict()
         for part, texts in (("validation", splits.validation), ("test", splits.test))
         if texts
     }

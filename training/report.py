@@ -169,7 +169,7 @@ def make_report(
         seed=seed,
         review_level=thresholds.review_level,
         review_confidence=thresholds.review_confidence,
-        systems=tuple(_system(taxonomy, answers, texts, seed) for answers in systems),
+        systems=tuple(system_figures(taxonomy, answers, texts, seed) for answers in systems),
         comparisons=tuple(compare_systems(taxonomy, first, other, texts, seed=seed) for other in others),
         levels=taxonomy.levels,
         labels={
@@ -214,7 +214,8 @@ def write_report(report: Report, path: Path) -> None:
         write_json(path, report.to_dict())
 
 
-def _system(taxonomy: Taxonomy, answers: Answers, texts: Sequence[LabelledText], seed: int) -> SystemFigures:
+def system_figures(taxonomy: Taxonomy, answers: Answers, texts: Sequence[LabelledText], seed: int) -> SystemFigures:
+    """Figures of one system with their bootstrap intervals."""
     given = answers.given(taxonomy)
     found = {}
     for level in taxonomy.levels:

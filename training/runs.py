@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoModel, BertModel, PreTrainedTokenizerFast
@@ -40,7 +43,8 @@ class Run:
     Attributes:
         folder: where it lies.
         config: its settings.
-        provenance: base, seed, data hash, git commit, numbers of texts.
+        provenance: base, seed, data hash, git commit, numbers of texts; processor, threads and seconds of the last
+            stretch of training.
         corpus: path of the corpus, to read the held-out parts again.
         taxonomy: path of the taxonomy.
     """
@@ -109,6 +113,7 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         network.load_heads(load_file(Path(config.base) / "heads.safetensors"))
     elif not has_checkpoint(folder):
         fit_heads(network, dataset, windows, config, pad=tokenizer.pad_token_id)
+    begun = time.monotonic()
     yield from train(
         network,
         dataset,
@@ -119,6 +124,8 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         pad=tokenizer.pad_token_id,
         identity=identity,
     )
+    hardware = {"processor": processor_name(), "threads": torch.get_num_threads()}
+    provenance |= {"hardware": hardware, "seconds": round(time.monotonic() - begun)}
     _save_run(folder, network, tokenizer, config, provenance, corpus, taxonomy_path)
 
 
@@ -194,6 +201,15 @@ def load_network(run: Run, taxonomy: Taxonomy) -> Network:
     network = Network(encoder, taxonomy, run.config.dropout)
     network.load_heads(load_file(run.folder / "heads.safetensors"))
     return network.eval()
+
+
+def processor_name() -> str:
+    """The accelerator in use, or the processor's model as the system names it."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def git_commit(place: Path) -> str | None:
