@@ -26,6 +26,12 @@ def taxonomy() -> Taxonomy:
     return load_taxonomy(ROOT / "data" / "taxonomy.yaml")
 
 
+@pytest.fixture(autouse=True)
+def _own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that a test starts keeps its database in the test's own folder."""
+    monkeypatch.setenv("MUSANNIF_DATABASE", str(tmp_path / "store" / "musannif.sqlite"))
+
+
 @pytest.fixture
 def stub(taxonomy: Taxonomy) -> Tagger:
     return stub_tagger(taxonomy)
