@@ -142,8 +142,8 @@ def write_xlsx(texts: Iterable[ReviewedText], taxonomy: Taxonomy) -> Iterator[by
 
 
 def _sheet_cell(sheet: Any, value: str | int) -> Any:
-    if isinstance(value, int):
-        return value
+    if isinstance(value, int) or not value:
+        return value or None
     value = ILLEGAL_CHARACTERS_RE.sub("\ufffd", value)
     units = value.encode("utf-16-le")
     if len(units) > 2 * _CELL_UNITS:

@@ -13,9 +13,12 @@ from service.cursors import read_cursor, write_cursor
 from service.dependencies import ModelDep, SettingsDep, StoreDep
 from service.exporting import EXPORTS, Export, reviewed_texts
 from service.store import Store
+from service.store.records import Filters, Submission
 from service.submission_schemas import DecisionOut, DecisionPage
 
 router = APIRouter(tags=["reviews"])
+
+_BATCH = 200
 
 
 @router.get("/v1/reviews")
@@ -53,5 +56,14 @@ def export_reviews(
 
 def export_pieces(store: Store, taxonomy: Taxonomy, export: Export) -> Iterator[bytes]:
     """The bytes of an export, read from the store as they are asked for."""
-    with store.read() as reader:
-        yield from export.write(reviewed_texts(reader.reviewed_submissions(), taxonomy), taxonomy)
+    return export.write(reviewed_texts(_decided(store), taxonomy), taxonomy)
+
+
+def _decided(store: Store) -> Iterator[Submission]:
+    """Batch by batch: a slow reader holds no transaction open."""
+    after: int | None = 0
+    while after is not None:
+        with store.read() as reader:
+            page = reader.submissions(Filters(decided=True), after=after, limit=_BATCH)
+        yield from page.items
+        after = page.after

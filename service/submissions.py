@@ -93,11 +93,9 @@ def _new_id() -> str:
 
 
 def _answer_one(curation: Curation, data: Any, request: Repeatable | None) -> SubmissionAnswer:
-    external_id: str | None = None
     try:
         item = IdentifiedIn.model_validate(data)
-        external_id = item.external_id or _new_id()
-        answer = _put(curation, item, external_id, Condition(), request)
+        answer = _put(curation, item, item.external_id or _new_id(), Condition(), request)
     except ValidationError as error:
         faulty = problems.problem(422, problems.faults_of(error.errors()))
     except RepeatError:
@@ -107,6 +105,8 @@ def _answer_one(curation: Curation, data: Any, request: Repeatable | None) -> Su
     else:
         kept = SubmissionOut.model_validate_json(answer.body)
         return SubmissionAnswer(external_id=kept.external_id, status=answer.status, submission=kept)
+    given = data.get("external_id") if isinstance(data, dict) else None
+    external_id = given.encode("utf-8", "replace").decode() if isinstance(given, str) else None
     return SubmissionAnswer(external_id=external_id, status=faulty["status"], problem=ProblemOut(**faulty))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -88,7 +89,7 @@ def open_store(location: str, *, create: bool = True, busy_seconds: float = 10.0
                 remedy="give it with --database or MUSANNIF_DATABASE",
             )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"the folder {path.parent} cannot be made: {error.strerror}",
@@ -190,8 +191,10 @@ def _engine(url: URL, busy_seconds: float) -> Engine:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         else:
+            # Both limits mean "for ever" where they are 0.
+            options["connect_args"] = {"connect_timeout": max(2, math.ceil(busy_seconds))}
             engine = create_engine(url, **options)
-            limit = f"SET lock_timeout = {int(busy_seconds * 1000)}"
+            limit = f"SET lock_timeout = {max(1, int(busy_seconds * 1000))}"
             event.listen(engine, "connect", lambda connection, _: _run(connection, limit))
     except ModuleNotFoundError as error:
         raise StoreError(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
@@ -25,8 +23,6 @@ from service.store.records import (
     Verdict,
 )
 from service.store.tables import AnswerRow, DecisionRow, SubmissionRow, TagRow
-
-_BATCH = 200
 
 
 class Reader:
@@ -53,18 +49,6 @@ class Reader:
         query = select(SubmissionRow).where(SubmissionRow.id > after, *_conditions(filters))
         rows = self._session.scalars(query.order_by(SubmissionRow.id).limit(limit + 1)).all()
         return _page([submission_of(row) for row in rows], [row.id for row in rows], limit)
-
-    def reviewed_submissions(self) -> Iterator[Submission]:
-        """All submissions that have decisions that count, in the order in which they first came."""
-        after = 0
-        has_decision = exists().where(
-            DecisionRow.submission_id == SubmissionRow.id, DecisionRow.state == State.LIVE.value
-        )
-        query = select(SubmissionRow).where(has_decision).order_by(SubmissionRow.id).limit(_BATCH)
-        while rows := self._session.scalars(query.where(SubmissionRow.id > after)).all():
-            yield from map(submission_of, rows)
-            after = rows[-1].id
-            self._session.expunge_all()
 
     def decisions(self, *, reviewer: str | None = None, after: int = 0, limit: int) -> Page[Decision]:
         """Decisions in the order in which they were made, with those that no longer count."""
@@ -148,6 +132,8 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if filters.needs_review is not None:
         found.append(SubmissionRow.needs_review == filters.needs_review)
+    if filters.decided:
+        found.append(exists().where(_live()))
     if filters.updated_since is not None:
         found.append(SubmissionRow.updated >= filters.updated_since)
     if filters.reviewed is not None:

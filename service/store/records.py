@@ -160,12 +160,14 @@ class Filters:
         reviewed: see :attr:`Submission.reviewed`.
         labels: pairs of level and label; a submission has all of them, given by the model and not rejected, or added.
         updated_since: changed at that time or later.
+        decided: reviewers decided something of the present text.
     """
 
     needs_review: bool | None = None
     reviewed: bool | None = None
     labels: tuple[tuple[str, str], ...] = ()
     updated_since: datetime | None = None
+    decided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
