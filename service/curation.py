@@ -134,6 +134,7 @@ class Curation:
             if submission := writer.submission(external_id):
                 condition.check(submission)
             writer.delete(external_id, actor=ACTOR)
+        self.store.empty_log()
 
     def _tag(self, draft: Draft) -> Tagging:
         """What the model says. A fault of the model is no reason to refuse a text: it is kept, and tagged later."""

@@ -14,7 +14,7 @@ from service.dependencies import ModelDep, SettingsDep, StoreDep
 from service.exporting import EXPORTS, Export, reviewed_texts
 from service.store import Store
 from service.store.records import Filters, Submission
-from service.submission_schemas import DecisionOut, DecisionPage
+from service.submission_schemas import DecisionOut, DecisionPage, Reviewer
 
 router = APIRouter(tags=["reviews"])
 
@@ -25,7 +25,7 @@ _BATCH = 200
 def list_reviews(
     store: StoreDep,
     settings: SettingsDep,
-    reviewer: Annotated[str | None, Query(description="Decisions of this reviewer only.")] = None,
+    reviewer: Annotated[Reviewer | None, Query(description="Decisions of this reviewer only.")] = None,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, description="Most entries of a page; the setting most_page bounds it.")] = 50,
 ) -> DecisionPage:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from nlp.taxonomy import Taxonomy
 from service.schemas import ProblemOut, TagOut
@@ -32,6 +32,14 @@ def _storable(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
     return metadata
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("expected a time within the years 1 to 9999 of UTC") from error
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 ExternalId = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, ValidationError
+from pydantic import ValidationError
 
 from nlp.errors import MusannifError, NotStoredError, RepeatError, TaxonomyError
 from nlp.taxonomy import Taxonomy
@@ -29,6 +29,7 @@ from service.submission_schemas import (
     SubmissionOut,
     SubmissionPage,
     SubmissionPost,
+    Time,
 )
 
 router = APIRouter(tags=["submissions"])
@@ -132,7 +133,7 @@ def list_submissions(
             description="`level:label`, such as `goals:6`: the model gave it and nobody rejected it, or it was added."
         ),
     ] = [],  # noqa: B006 - the framework copies it
-    updated_since: Annotated[AwareDatetime | None, Query(description="Changed then or later.")] = None,
+    updated_since: Annotated[Time | None, Query(description="Changed then or later.")] = None,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, description="Most entries of a page; the setting most_page bounds it.")] = 50,
 ) -> SubmissionPage:

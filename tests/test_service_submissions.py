@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from nlp.taxonomy import Taxonomy
 from service import exporting
 from service.app import create_app
 from service.settings import Settings
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def test_a_submission_is_tagged_with_evidence_and_kept(portal: Portal) -> None:
@@ -201,6 +204,7 @@ def test_filters(portal: Portal) -> None:
         ({"cursor": "WzEsIjAiXQ"}, "other filters"),
         ({"cursor": "W1tdLCIwIl0"}, "cannot be read"),
         ({"updated_since": "2026-01-01"}, "updated_since"),
+        ({"updated_since": "0001-01-01T00:00:00+14:00"}, "updated_since"),
         ({"limit": 0}, "limit"),
     ],
 )
@@ -302,6 +306,18 @@ def test_decisions_that_do_not_fit_are_refused_whole(
         assert portal.get("a").json()["decisions"] == []
 
 
+def test_a_busy_database_is_a_problem_that_passes(taxonomy: Taxonomy, database: str) -> None:
+    portal = Portal(taxonomy, database, busy_seconds=0.1)
+    with portal.client:
+        portal.put("a", WATER)
+        with portal.app.state.store.write(NOON):
+            for answer in (portal.put("b", WATER), portal.review("a", "confirm goals:6")):
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+                assert answer.json()["type"] == "urn:musannif:store-busy"
+            assert portal.get("a").status_code == portal.client.get("/readyz").status_code == 200
+        assert portal.put("b", WATER).status_code == 201
+
+
 def test_reviews_are_listed_page_by_page(portal: Portal) -> None:
     portal.put("a", WATER)
     portal.put("b", SCHOOL)
@@ -364,9 +380,11 @@ def test_deleting_leaves_no_word_of_the_text(taxonomy: Taxonomy, tmp_path: Path)
         assert portal.client.get("/v1/reviews").json()["items"] == []
         with portal.app.state.store.read() as reader:
             assert reader.verify_audit().entries == 3
-    data = b"".join(path.read_bytes() for path in tmp_path.glob("store.sqlite*"))
-    assert secret.encode() not in data
-    assert json.dumps(secret)[1:-1].encode() not in data
+        files = {path.name: path.read_bytes() for path in tmp_path.glob("store.sqlite*")}
+    assert {"store.sqlite", "store.sqlite-wal"} <= set(files)
+    for data in files.values():
+        assert secret.encode() not in data
+        assert json.dumps(secret)[1:-1].encode() not in data
 
 
 def test_the_store_survives_a_restart(taxonomy: Taxonomy, database: str) -> None:
@@ -399,6 +417,15 @@ def test_ids_of_any_sender_are_addressable(portal: Portal, external_id: str) -> 
 def test_ids_that_no_client_can_address_are_refused(stub, external_id: str) -> None:  # type: ignore[no-untyped-def]
     with TestClient(create_app(Settings(), stub)) as client:
         assert client.post("/v1/submissions", json={"external_id": external_id, "text": WATER}).status_code == 422
+
+
+def test_characters_that_no_database_takes_are_refused(portal: Portal) -> None:
+    portal.put("a", WATER)
+    assert portal.client.get("/v1/reviews", params={"reviewer": "a\x00"}).status_code == 422
+    assert portal.client.get("/v1/submissions/a%00b").status_code == 422
+    assert portal.review("a", "confirm goals:6", note="\x00").status_code == 422
+    assert portal.review("a", "confirm goals:6", reviewer="a\nb").status_code == 422
+    assert portal.put("a", WATER, {"Idempotency-Key": "a b"}).status_code == 422
 
 
 _HOSTILE = '=HYPERLINK("http://x","y")'

@@ -63,6 +63,15 @@ class Store:
             _take_turn(session.connection())
             yield Writer(session, at)
 
+    def empty_log(self) -> None:
+        """Empty the write-ahead log of SQLite, which keeps deleted words until then; readers may put it off."""
+        if self._engine.dialect.name == "sqlite":
+            connection = self._engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
