@@ -11,7 +11,15 @@ MusannifError
 ├── RecipeError             a normalisation recipe that is unknown or altered
 ├── BundleError             a model bundle that is missing, incomplete or altered
 ├── BaseModelError          pretrained weights that cannot be read or do not prove equal
-└── TrainingError           a training run that cannot start, resume or finish
+├── TrainingError           a training run that cannot start, resume or finish
+└── StoreError              what the service keeps: a database that cannot be opened or is not of this version
+    ├── StoreBusyError      the database did not answer in time; the same again may succeed
+    ├── NotStoredError      there is no submission with this id
+    ├── PreconditionError   somebody else changed the submission since it was read
+    ├── ReviewError         a reviewer's decision that does not fit the submission or the taxonomy
+    ├── RepeatError         an idempotency key that was used for another request
+    ├── CursorError         a cursor that this service did not give, or gave for other filters
+    └── AuditError          an entry of the audit log that was altered, removed or added by other hands
 """
 
 
@@ -88,3 +96,43 @@ class BaseModelError(MusannifError):
 
 class TrainingError(MusannifError):
     """A training run cannot start, resume or finish."""
+
+
+class StoreError(MusannifError):
+    """The database of the service cannot be opened, or is not of this version."""
+
+
+class StoreBusyError(StoreError):
+    """The database did not answer in time."""
+
+
+class NotStoredError(StoreError):
+    """There is no submission with this id."""
+
+
+class PreconditionError(StoreError):
+    """The submission is not as the caller last read it."""
+
+
+class ReviewError(StoreError):
+    """A reviewer's decision does not fit the submission, the taxonomy, or another decision."""
+
+
+class RepeatError(StoreError):
+    """An idempotency key was used before, for another request."""
+
+
+class CursorError(StoreError):
+    """A cursor was not given by this service, or for other filters."""
+
+
+class AuditError(StoreError):
+    """The chain of the audit log is broken.
+
+    Args:
+        sequence: number of the first entry that is not as it was written.
+    """
+
+    def __init__(self, found: str, *, sequence: int, expected: str = "", remedy: str = "") -> None:
+        self.sequence = sequence
+        super().__init__(found, expected=expected, remedy=remedy)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi_offline import FastAPIOffline
 
 import nlp
-from models.bundle import load_tagger, read_manifest
 from models.tagger import Options, Tagger
 from nlp.errors import InvalidTextError
 from nlp.records import Classification, Document, Failure
-from service import problems
+from service import problems, reviews, submissions
+from service.dependencies import Clock, Model, ModelDep, SettingsDep, StoreDep, open_model, utc_now
 from service.limits import BodyLimit
 from service.schemas import (
     ClassifyRequest,
@@ -25,55 +23,9 @@ from service.schemas import (
     InfoResponse,
     ItemIn,
     ItemOut,
-    ModelOut,
 )
 from service.settings import Settings
-
-
-@dataclass(frozen=True)
-class Model:
-    """The tagger in use, with the versions that every answer names.
-
-    One text is classified at a time, on all threads: several at once would only wait for each other's processors.
-    """
-
-    tagger: Tagger
-    out: ModelOut
-    turn: threading.Lock
-
-
-def open_model(settings: Settings, tagger: Tagger | None) -> Model:
-    """Take the given tagger, or open the bundle of the settings.
-
-    Raises:
-        BundleError: the bundle is missing, incomplete or altered.
-    """
-    if tagger is None:
-        versions = read_manifest(settings.bundle).versions
-        tagger = load_tagger(settings.bundle, threads=settings.threads or None)
-    else:
-        versions = {
-            "taxonomy": f"{tagger.taxonomy.version}+{tagger.taxonomy.fingerprint[:12]}",
-            "recipe": f"{tagger.recipe.name}+{tagger.recipe.fingerprint[:12]}",
-            "thresholds": "given",
-        }
-    return Model(tagger, ModelOut(name=tagger.name, **versions), threading.Lock())
-
-
-def _model(request: Request) -> Model:
-    model: Model | None = getattr(request.app.state, "model", None)
-    if model is None:
-        raise HTTPException(503, "the model is still loading", headers={"Retry-After": "1"})
-    return model
-
-
-def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
-ModelDep = Annotated[Model, Depends(_model)]
-SettingsDep = Annotated[Settings, Depends(_settings)]
+from service.store import open_store
 
 router = APIRouter()
 
@@ -106,8 +58,7 @@ def _answer(model: Model, item: ItemIn, position: int, options: Options) -> Item
     if not isinstance(item.text, str):
         error = InvalidTextError(f"{place}: text is {type(item.text).__name__}", expected="a string")
         return _failed(item.id, error)
-    with model.turn:
-        (result,) = model.tagger.classify([Document(str(item.id), item.text)], options)
+    result = model.classify(Document(str(item.id), item.text), options)
     if isinstance(result, Failure):
         return _failed(item.id, result.error)
     return ItemOut(id=item.id, status=200, **_tags(result))
@@ -136,7 +87,7 @@ def taxonomy(model: ModelDep) -> dict[str, Any]:
 @router.get("/v1/info", tags=["model"])
 def info(model: ModelDep, settings: SettingsDep) -> InfoResponse:
     """Versions and limits."""
-    limits = {name: getattr(settings, name) for name in ("most_items", "most_characters", "most_bytes")}
+    limits = {name: getattr(settings, name) for name in ("most_items", "most_characters", "most_bytes", "most_page")}
     return InfoResponse(version=nlp.__version__, model=model.out, limits=limits)
 
 
@@ -147,23 +98,30 @@ def healthz() -> HealthResponse:
 
 
 @router.get("/readyz", tags=["operations"])
-def readyz(_: ModelDep) -> HealthResponse:
-    """The model is loaded; 503 before."""
+def readyz(_: ModelDep, store: StoreDep) -> HealthResponse:
+    """The model is loaded and the database answers; 503 before."""
+    with store.read() as reader:
+        reader.submission("")
     return HealthResponse(status="ok")
 
 
-def create_app(settings: Settings, tagger: Tagger | None = None) -> FastAPI:
+def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = utc_now) -> FastAPI:
     """The service.
 
     Args:
         settings: see :class:`~service.settings.Settings`.
         tagger: answers instead of the bundle of the settings; tests give the stub.
+        clock: tells the time of what is written.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.model = open_model(settings, tagger)
-        yield
+        app.state.store = open_store(settings.database, busy_seconds=settings.busy_seconds)
+        try:
+            yield
+        finally:
+            app.state.store.close()
 
     # The documentation pages bring their scripts along: nothing is fetched from outside.
     app = FastAPIOffline(
@@ -173,7 +131,9 @@ def create_app(settings: Settings, tagger: Tagger | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.clock = clock
     app.add_middleware(BodyLimit, most_bytes=settings.most_bytes)
     problems.install(app)
-    app.include_router(router)
+    for one in (router, submissions.router, reviews.router):
+        app.include_router(one)
     return app

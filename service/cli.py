@@ -12,12 +12,22 @@ from typing import TextIO
 import click
 
 import nlp
-from models.bundle import DEFAULT_BUNDLE, load_tagger, promote, read_manifest, rollback, verify_bundle
+from models.bundle import (
+    DEFAULT_BUNDLE,
+    load_bundle_taxonomy,
+    load_tagger,
+    promote,
+    read_manifest,
+    rollback,
+    verify_bundle,
+)
 from models.tagger import Options
 from nlp.errors import MusannifError, UnknownFormatError
 from nlp.reading import read_documents, read_stream
 from nlp.records import Document, Failure
+from service.exporting import EXPORTS
 from service.settings import Settings
+from service.store import Store, open_store
 from service.writing import WRITERS
 
 _TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools", "jinja2")
@@ -157,6 +167,7 @@ def serve(host: str | None, port: int | None, bundle: Path | None) -> None:
     given = {"host": host, "port": port, "bundle": bundle}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     verify_bundle(settings.bundle)
+    open_store(settings.database, busy_seconds=settings.busy_seconds).close()
     uvicorn.run(create_app(settings), host=settings.host, port=settings.port)
 
 
@@ -200,6 +211,72 @@ def bundle_promote(folder: Path, current: Path) -> None:
 def bundle_rollback(current: Path) -> None:
     """Go back to the bundle that was in use before."""
     click.echo(f"{current}: {rollback(current).model}")
+
+
+_database = click.option("--database", help="Path or URL of the database; the setting of the service if not given.")
+
+
+def _existing_store(database: str | None) -> Store:
+    settings = Settings()
+    return open_store(database or settings.database, create=False, busy_seconds=settings.busy_seconds)
+
+
+@cli.group(cls=_ExtendableGroup)
+def reviews() -> None:
+    """Reviewers' decisions."""
+
+
+@reviews.command("export")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="File to write; standard output if not given.")
+@click.option("--format", "form", type=click.Choice(list(EXPORTS)), help="By the suffix of --output if not given.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="The bundle whose taxonomy names the labels.")
+@_database
+def reviews_export(output: Path | None, form: str | None, bundle: Path | None, database: str | None) -> None:
+    """Write the texts with the labels that reviewers settled.
+
+    JSONL is the corpus format, which `musannif train --add` reads; levels that are not settled are left out.
+    """
+    from service.reviews import export_pieces
+
+    forms = {export.suffix: name for name, export in EXPORTS.items()}
+    suffix = output.suffix.lower() if output else ".jsonl"
+    if form is None and suffix not in forms:
+        raise UnknownFormatError(
+            f"--output {output} has the suffix {suffix or '(none)'}",
+            expected=" or ".join(forms),
+            remedy="or say the format with --format",
+        )
+    export = EXPORTS[form or forms[suffix]]
+    taxonomy = load_bundle_taxonomy(bundle or Settings().bundle)
+    store = _existing_store(database)
+    partial = output.with_name(output.name + ".partial") if output else None
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        stream = stack.enter_context(partial.open("wb")) if partial else sys.stdout.buffer
+        for piece in export_pieces(store, taxonomy, export):
+            stream.write(piece)
+    if partial and output:
+        partial.replace(output)
+
+
+@cli.group(cls=_ExtendableGroup)
+def audit() -> None:
+    """The audit log of the service."""
+
+
+@audit.command("verify")
+@click.option("--noted", help="A hash that this command printed before; it must still be in the log.")
+@_database
+def audit_verify(noted: str | None, database: str | None) -> None:
+    """Walk along the chain of the audit log and name the first entry that was altered, removed or slipped in.
+
+    The hash that it prints, noted elsewhere, proves later that no entry was cut off the end.
+    """
+    store = _existing_store(database)
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        report = stack.enter_context(store.read()).verify_audit(noted)
+    click.echo(f"{report.entries} entries, all as written; the last has the hash {report.head}")
 
 
 def main() -> None:

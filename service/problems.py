@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,9 +12,25 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from nlp.errors import MusannifError, TaxonomyError, TextTooLongError
+from nlp.errors import (
+    MusannifError,
+    NotStoredError,
+    PreconditionError,
+    ReadingError,
+    StoreBusyError,
+    StoreError,
+    TaxonomyError,
+    TextTooLongError,
+)
 
 MEDIA_TYPE = "application/problem+json"
+
+_STATUS: dict[type[MusannifError], HTTPStatus] = {
+    TextTooLongError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    NotStoredError: HTTPStatus.NOT_FOUND,
+    PreconditionError: HTTPStatus.PRECONDITION_FAILED,
+    StoreBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
 
 
 def problem(status: int, detail: str, kind: str = "about:blank", title: str = "") -> dict[str, Any]:
@@ -23,9 +40,15 @@ def problem(status: int, detail: str, kind: str = "about:blank", title: str = ""
 
 def problem_of(error: MusannifError) -> dict[str, Any]:
     """The problem that an error of ours is: its name is the type, its message the detail."""
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if isinstance(error, TextTooLongError) else 422
+    status = _STATUS.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
     return problem(int(status), str(error), kind=f"urn:musannif:{words.replace(' ', '-')}", title=words.capitalize())
+
+
+def faults_of(errors: Sequence[Any]) -> str:
+    """The first faults that validation found, each with its place."""
+    faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in errors[:5])
+    return faults.encode("utf-8", "replace").decode()
 
 
 def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
@@ -36,14 +59,17 @@ def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None
 def install(app: FastAPI) -> None:
     """Answer every error of an app with a problem; nothing of the inside shows."""
 
-    @app.exception_handler(TaxonomyError)
-    async def _taxonomy(_: Request, error: TaxonomyError) -> JSONResponse:
-        return problem_response(problem_of(error))
+    async def _known(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, MusannifError)
+        headers = {"Retry-After": "1"} if isinstance(error, StoreBusyError) else None
+        return problem_response(problem_of(error), headers)
+
+    for kind in (TaxonomyError, ReadingError, StoreError):
+        app.add_exception_handler(kind, _known)
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:5])
-        return problem_response(problem(422, faults.encode("utf-8", "replace").decode()))
+        return problem_response(problem(422, faults_of(error.errors())))
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:

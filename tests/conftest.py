@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +32,12 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="session")
 def taxonomy() -> Taxonomy:
     return load_taxonomy(ROOT / "data" / "taxonomy.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that a test starts keeps its database in the test's own folder."""
+    monkeypatch.setenv("MUSANNIF_DATABASE", str(tmp_path / "store" / "musannif.sqlite"))
 
 
 @pytest.fixture
@@ -197,3 +211,148 @@ def train_tiny(base: Path, corpus: Path, run: Path, **changes: object) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_bert: Path, tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_tiny(tiny_bert, tiny_corpus, tmp_path_factory.mktemp("run"))
+
+
+class Clock:
+    """Tells a later second each time it is asked."""
+
+    def __init__(self) -> None:
+        self._seconds = itertools.count()
+
+    def __call__(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self._seconds))
+
+
+def _server_binary(name: str) -> str:
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    found = str(installed[-1]) if installed else shutil.which(name)
+    if found is None:
+        pytest.skip(f"no PostgreSQL server on this machine: {name} is neither on PATH nor in /usr/lib/postgresql")
+    return found
+
+
+@pytest.fixture(scope="session")
+def postgres_socket() -> Iterator[Path]:
+    """The folder of the socket of a PostgreSQL server that lives as long as the tests, without a network."""
+    pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed")
+    initdb, postgres = _server_binary("initdb"), _server_binary("postgres")
+    # The server refuses to run as root.
+    owner = "postgres" if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="musannif-pg-"))
+    if owner:
+        shutil.chown(folder, owner)
+    run: dict[str, object] = {"user": owner, "group": owner, "extra_groups": []} if owner else {}
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    data = str(folder / "data")
+    options = ["--auth=trust", "--username=musannif", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    subprocess.run([initdb, "-D", data, *options], check=True, **silent, **run)
+    settings = ["listen_addresses=", "fsync=off", "synchronous_commit=off"]
+    server = subprocess.Popen(
+        [postgres, "-D", data, "-k", str(folder), *(word for one in settings for word in ("-c", one))], **silent, **run
+    )
+    try:
+        _wait_for(folder, server)
+        yield folder
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        shutil.rmtree(folder)
+
+
+def _wait_for(socket: Path, server: subprocess.Popen[bytes]) -> None:
+    import psycopg
+
+    pause = threading.Event()
+    for _ in range(600):
+        assert server.poll() is None, "the PostgreSQL server did not start"
+        try:
+            psycopg.connect(host=str(socket), user="musannif", dbname="postgres").close()
+        except psycopg.OperationalError:
+            pause.wait(0.05)
+        else:
+            return
+    raise AssertionError("the PostgreSQL server does not answer")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The location of an empty database, on each of the two kinds."""
+    if request.param == "sqlite":
+        return str(tmp_path / "new folder" / "store.sqlite")
+    import psycopg
+
+    socket = request.getfixturevalue("postgres_socket")
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(host=str(socket), user="musannif", dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"postgresql://musannif@/{name}?host={socket}"
+
+
+_PORTAL_WORDS = {
+    "ماء": {"goals": ["6"], "targets": ["6.1"], "rite": ["effectiveness"]},
+    "مدرسة": {"goals": ["4"], "rite": ["inclusiveness"]},
+    "تطبيق": {"technologies": ["mobile_apps"]},
+}
+WATER = "وصل ماء الشرب إلى الحي"
+SCHOOL = "بنيت مدرسة في القرية"
+
+
+class Portal:
+    """The service as a portal sees it; ``tagged`` counts the texts that its model read."""
+
+    def __init__(self, taxonomy: Taxonomy, database: str, **settings: object) -> None:
+        from fastapi.testclient import TestClient
+
+        from service.app import create_app
+        from service.settings import Settings
+
+        self.encoder = _Counting(word_tagger(taxonomy, _PORTAL_WORDS).encoder)
+        tagger = replace(word_tagger(taxonomy, _PORTAL_WORDS), encoder=self.encoder)
+        self.app = create_app(Settings(database=database, **settings), tagger, Clock())
+        self.client = TestClient(self.app)
+
+    @property
+    def tagged(self) -> int:
+        return self.encoder.read
+
+    def put(self, external_id: str, text: str, headers: Mapping[str, str] | None = None, **fields: object):  # type: ignore[no-untyped-def]
+        return self.client.put(f"/v1/submissions/{external_id}", json={"text": text, **fields}, headers=headers)
+
+    def get(self, external_id: str):  # type: ignore[no-untyped-def]
+        return self.client.get(f"/v1/submissions/{external_id}")
+
+    def review(  # type: ignore[no-untyped-def]
+        self, external_id: str, *decisions: str, reviewer: str = "ليلى", match: str = "*", note: str = "", key: str = ""
+    ):
+        """Decisions as ``action level:label`` or ``settle level``."""
+        found = []
+        for one in decisions:
+            action, place = one.split()
+            level, _, label = place.partition(":")
+            found.append({"level": level, "label": label or None, "action": action, "note": note})
+        return self.client.post(
+            f"/v1/submissions/{external_id}/reviews",
+            json={"reviewer": reviewer, "decisions": found},
+            headers={"If-Match": match, **({"Idempotency-Key": key} if key else {})},
+        )
+
+
+class _Counting:
+    def __init__(self, encoder: WordEncoder) -> None:
+        self._encoder = encoder
+        self.dimension = encoder.dimension
+        self.read = 0
+        self.broken = False
+
+    def encode(self, text: str) -> Iterator[EncodedWindow]:
+        self.read += 1
+        if self.broken:
+            raise RuntimeError("the model is broken")
+        return self._encoder.encode(text)
+
+
+@pytest.fixture
+def portal(taxonomy: Taxonomy, database: str) -> Iterator[Portal]:
+    portal = Portal(taxonomy, database)
+    with portal.client:
+        yield portal

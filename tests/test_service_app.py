@@ -111,7 +111,7 @@ def test_taxonomy_info_and_health(client: TestClient) -> None:
     taxonomy = client.get("/v1/taxonomy").json()
     assert [axis["id"] for axis in taxonomy["axes"]] == ["sdg", "technology", "rite"]
     info = client.get("/v1/info").json()
-    assert info["limits"] == {"most_items": 5, "most_characters": 200, "most_bytes": 4096}
+    assert info["limits"] == {"most_items": 5, "most_characters": 200, "most_bytes": 4096, "most_page": 200}
     assert client.get("/healthz").json() == client.get("/readyz").json() == {"status": "ok"}
 
 

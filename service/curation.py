@@ -1,0 +1,173 @@
+"""What curators do with submissions: the model tags them, the store keeps them, reviewers decide."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends
+
+from models.tagger import Options
+from nlp.errors import NotStoredError, ReadingError
+from nlp.records import Document, Failure
+from nlp.taxonomy import Taxonomy
+from service.dependencies import Clock, ClockDep, Model, ModelDep, SettingsDep, StoreDep
+from service.preconditions import Condition
+from service.settling import check_verdicts
+from service.store import Store
+from service.store.records import Answer, Draft, Repeatable, Submission, Tagging, Verdict
+
+# Until the service knows its callers, whoever reaches it is the same actor.
+ACTOR = "api"
+
+_log = logging.getLogger(__name__)
+
+Render = Callable[[Submission, bool], Answer]
+
+
+@dataclass(frozen=True)
+class Curation:
+    """Composes the model, the store and the clock.
+
+    Attributes:
+        model: tags texts.
+        store: keeps them.
+        clock: dates what is written.
+        most_characters: longer texts are refused.
+        remembered: how long answers to repeatable requests are kept.
+    """
+
+    model: Model
+    store: Store
+    clock: Clock
+    most_characters: int
+    remembered: timedelta
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The labels of the model."""
+        return self.model.tagger.taxonomy
+
+    def put(self, draft: Draft, condition: Condition, request: Repeatable | None, render: Render) -> Answer:
+        """Keep a submission, new or changed; its text is tagged where it is new.
+
+        Nobody waits for the database while the model works: the text is tagged first, and written after.
+
+        Args:
+            draft: what was sent.
+            condition: under which it is wanted.
+            request: its mark, if it may come twice.
+            render: makes the answer from the submission and whether it is new.
+
+        Raises:
+            ReadingError: the text cannot be tagged by anyone: it is empty, too long, or no text. Nothing is changed.
+            PreconditionError: the condition is not met.
+            RepeatError: the key was used for another request.
+        """
+        tagging: Tagging | None = None
+        while True:
+            with self.store.read() as reader:
+                if answer := reader.answer(request):
+                    return _replayed(answer)
+                existing = reader.submission(draft.external_id)
+            condition.check(existing)
+            if tagging is None and _needs_tags(existing, draft):
+                tagging = self._tag(draft)
+            with self.store.write(self.clock()) as writer:
+                if answer := writer.answer(request):
+                    return _replayed(answer)
+                existing = writer.submission(draft.external_id)
+                condition.check(existing)
+                needed = _needs_tags(existing, draft)
+                if needed and tagging is None:
+                    continue  # the text was changed by another hand in between
+                if existing is None and draft.language is None:
+                    draft = replace(draft, language=_language_of(draft.text))
+                kept = writer.put(draft, tagging if needed else None, actor=ACTOR)
+                answer = render(kept, existing is None)
+                writer.forget_answers(self.remembered)
+                writer.keep_answer(request, draft.external_id, answer)
+                return answer
+
+    def review(
+        self,
+        external_id: str,
+        verdicts: Sequence[Verdict],
+        reviewer: str,
+        condition: Condition,
+        request: Repeatable | None,
+        render: Render,
+    ) -> Answer:
+        """Keep a reviewer's decisions, all of them or none.
+
+        Raises:
+            NotStoredError: there is no such submission.
+            PreconditionError: it is not as the reviewer last read it.
+            ReviewError: the decisions do not fit.
+            RepeatError: the key was used for another request.
+        """
+        with self.store.write(self.clock()) as writer:
+            if answer := writer.answer(request):
+                return _replayed(answer)
+            submission = writer.submission(external_id)
+            if submission is None:
+                raise NotStoredError(f"there is no submission {external_id!r}")
+            condition.check(submission)
+            check_verdicts(self.taxonomy, submission, verdicts)
+            kept = writer.decide(external_id, verdicts, reviewer=reviewer)
+            answer = render(kept, False)
+            writer.forget_answers(self.remembered)
+            writer.keep_answer(request, external_id, answer)
+            return answer
+
+    def delete(self, external_id: str, condition: Condition) -> None:
+        """Remove a submission and all that was said of it; the audit log keeps the hash of its text.
+
+        Raises:
+            NotStoredError: there is no such submission.
+            PreconditionError: it is not as the caller last read it.
+        """
+        with self.store.write(self.clock()) as writer:
+            if submission := writer.submission(external_id):
+                condition.check(submission)
+            writer.delete(external_id, actor=ACTOR)
+        self.store.empty_log()
+
+    def _tag(self, draft: Draft) -> Tagging:
+        """What the model says. A fault of the model is no reason to refuse a text: it is kept, and tagged later."""
+        options = Options(evidence=True, most_characters=self.most_characters)
+        try:
+            result = self.model.classify(Document(draft.external_id, draft.text), options)
+        except Exception:
+            _log.exception("the model failed on a submission, which is kept without tags")
+            return Tagging(self.model.out.name, {}, True, "the model failed; the log of the service has the details")
+        if not isinstance(result, Failure):
+            return Tagging(self.model.out.name, result.tags, result.needs_review)
+        if isinstance(result.error, ReadingError):
+            raise result.error
+        return Tagging(self.model.out.name, {}, True, str(result.error))
+
+
+def _needs_tags(existing: Submission | None, draft: Draft) -> bool:
+    return existing is None or existing.text != draft.text or existing.tagging.problem is not None
+
+
+def _replayed(answer: Answer) -> Answer:
+    return replace(answer, headers={**answer.headers, "Idempotency-Replayed": "true"})
+
+
+def _language_of(text: str) -> str | None:
+    """``ar`` where most letters are Arabic; no guess otherwise."""
+    letters = [character for character in text if character.isalpha()]
+    arabic = sum("\u0600" <= letter <= "\u06ff" or "\ufb50" <= letter <= "\ufefc" for letter in letters)
+    return "ar" if 2 * arabic > len(letters) else None
+
+
+def _curation(model: ModelDep, store: StoreDep, clock: ClockDep, settings: SettingsDep) -> Curation:
+    return Curation(model, store, clock, settings.most_characters, timedelta(hours=settings.repeat_hours))
+
+
+CurationDep = Annotated[Curation, Depends(_curation)]

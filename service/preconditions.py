@@ -1,0 +1,83 @@
+"""Conditions on writes: ETag with If-Match and If-None-Match (RFC 9110), and the Idempotency-Key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Header
+
+from nlp.errors import PreconditionError
+from service.store.records import Repeatable, Submission
+
+
+def etag(submission: Submission) -> str:
+    """The entity tag of a submission as it is now; every change gives another."""
+    return f'"{submission.key}.{submission.version}"'
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Under which a write is wanted.
+
+    Attributes:
+        if_match: entity tags, one of which the submission must have, or ``*`` for any.
+        if_none_match: ``*`` if there must not be such a submission yet.
+    """
+
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+    def check(self, submission: Submission | None) -> None:
+        """Let the write go on, or not.
+
+        Raises:
+            PreconditionError: the submission is not as the caller last read it.
+        """
+        present = None if submission is None else etag(submission)
+        remedy = "read the submission again and decide on what it is now"
+        if self.if_match is not None and not _names(self.if_match, present):
+            raise PreconditionError(
+                f"the submission is now {present or 'absent'}", expected=f"If-Match {self.if_match}", remedy=remedy
+            )
+        if self.if_none_match is not None and _names(self.if_none_match, present):
+            raise PreconditionError(
+                f"the submission is there, as {present}", expected="none (If-None-Match)", remedy=remedy
+            )
+
+
+def _names(tags: str, present: str | None) -> bool:
+    return present is not None and (tags.strip() == "*" or present in {tag.strip() for tag in tags.split(",")})
+
+
+def _condition(
+    if_match: Annotated[str | None, Header(description="Entity tag that the submission must have.")] = None,
+    if_none_match: Annotated[str | None, Header(description="* to write only what is not there yet.")] = None,
+) -> Condition:
+    return Condition(if_match, if_none_match)
+
+
+ConditionDep = Annotated[Condition, Depends(_condition)]
+KeyDep = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=200,
+        pattern="^[!-~]+$",
+        description="Of your choice; the same request with the same key is answered the same and done once.",
+    ),
+]
+
+
+def repeatable(key: str | None, *request: Any) -> Repeatable | None:
+    """The mark of a request with its key; ``None`` if it has none.
+
+    Args:
+        key: of the header.
+        request: method, address and body, as JSON.
+    """
+    if key is None:
+        return None
+    return Repeatable(key, hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest())

@@ -1,0 +1,241 @@
+"""Opening a database, bringing its schema up to date, and transactions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from nlp.errors import StoreBusyError, StoreError
+from service.store.reading import Reader
+from service.store.writing import Writer
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+# Writers take turns under this advisory lock of PostgreSQL, as SQLite makes them do: the audit log has one end.
+_TURN = 0x6D7573616E6E6966
+
+
+class Store:
+    """A database, ready for use.
+
+    Args:
+        engine: of a schema that is up to date.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(immediate=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        """Questions in one transaction.
+
+        Raises:
+            StoreBusyError: the database does not answer.
+        """
+        with _busy_is_said(), Session(self._engine) as session:
+            yield Reader(session)
+
+    @contextmanager
+    def write(self, at: datetime) -> Iterator[Writer]:
+        """Changes in one transaction: all of them are kept, or none if the block raises. Writers take turns.
+
+        Args:
+            at: the time of what is written.
+
+        Raises:
+            StoreBusyError: the database does not answer, or another writer does not end.
+        """
+        with _busy_is_said(), Session(self._writing) as session, session.begin():
+            _take_turn(session.connection())
+            yield Writer(session, at)
+
+    def empty_log(self) -> None:
+        """Empty the write-ahead log of SQLite, which keeps deleted words until then; readers may put it off."""
+        if self._engine.dialect.name == "sqlite":
+            connection = self._engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+def open_store(location: str, *, create: bool = True, busy_seconds: float = 10.0) -> Store:
+    """Open a database.
+
+    Args:
+        location: path of an SQLite file, or a URL such as ``postgresql://user:password@host/name``.
+        create: make the file with its folder, and bring the schema up to date; if not, both must be there.
+        busy_seconds: how long to wait for another writer, or for a connection.
+
+    Raises:
+        StoreError: the location is not understood, nothing is there, or its schema is of another version.
+    """
+    url = database_url(location)
+    if url.database and url.get_backend_name() == "sqlite":
+        path = Path(url.database)
+        if not create and not path.is_file():
+            raise StoreError(
+                f"there is no database {path}",
+                expected="the file that the service keeps",
+                remedy="give it with --database or MUSANNIF_DATABASE",
+            )
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the folder {path.parent} cannot be made: {error.strerror}",
+                expected="a place to write",
+                remedy="choose another with MUSANNIF_DATABASE",
+            ) from error
+    engine = _engine(url, busy_seconds)
+    try:
+        if create:
+            upgrade(engine)
+        else:
+            _check_version(engine)
+    except DBAPIError as error:
+        engine.dispose()
+        raise StoreError(
+            f"the database {url.render_as_string()} cannot be opened: {error.orig}",
+            expected="an SQLite file or a PostgreSQL server that can be reached",
+            remedy="check MUSANNIF_DATABASE",
+        ) from error
+    except Exception:
+        engine.dispose()
+        raise
+    return Store(engine)
+
+
+def database_url(location: str) -> URL:
+    """The URL that a location means.
+
+    Raises:
+        StoreError: it is neither a path nor the URL of SQLite or PostgreSQL.
+    """
+    expected = "the path of an SQLite file, or postgresql://user:password@host/name"
+    try:
+        url = make_url(location) if "://" in location else URL.create("sqlite", database=location)
+    except ArgumentError as error:
+        raise StoreError("the location of the database is not a URL", expected=expected) from error
+    name = url.drivername.partition("+")[0]
+    if name in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if name != "sqlite" or not url.database or url.database == ":memory:":
+        raise StoreError(f"the location of the database is {url.render_as_string()}", expected=expected)
+    return url
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema up to date, in one transaction; two processes that start together take turns.
+
+    Raises:
+        StoreError: the schema is of a later version than this program.
+    """
+    with engine.execution_options(immediate=True).begin() as connection:
+        _take_turn(connection)
+        _refuse_later(connection)
+        command.upgrade(migrations(connection), "head")
+
+
+def migrations(connection: Connection | None = None) -> Config:
+    """The migrations for Alembic."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _check_version(engine: Engine) -> None:
+    with engine.connect() as connection:
+        _refuse_later(connection)
+        found = MigrationContext.configure(connection).get_current_revision()
+        head = ScriptDirectory.from_config(migrations()).get_current_head()
+    if found != head:
+        raise StoreError(
+            f"the schema of the database is {found or 'empty'}",
+            expected=str(head),
+            remedy="start the service once: musannif serve brings it up to date",
+        )
+
+
+def _refuse_later(connection: Connection) -> None:
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(migrations()).walk_revisions()}
+    if found is not None and found not in known:
+        raise StoreError(
+            f"the schema of the database is {found}",
+            expected="one of " + ", ".join(sorted(known)),
+            remedy="a later Musannif has used this database: run that version",
+        )
+
+
+def _take_turn(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
+
+
+def _engine(url: URL, busy_seconds: float) -> Engine:
+    options: dict[str, Any] = {"pool_timeout": busy_seconds, "pool_pre_ping": True}
+    try:
+        if url.get_backend_name() == "sqlite":
+            engine = create_engine(url, connect_args={"timeout": busy_seconds}, **options)
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+        else:
+            # Both limits mean "for ever" where they are 0.
+            options["connect_args"] = {"connect_timeout": max(2, math.ceil(busy_seconds))}
+            engine = create_engine(url, **options)
+            limit = f"SET lock_timeout = {max(1, int(busy_seconds * 1000))}"
+            event.listen(engine, "connect", lambda connection, _: _run(connection, limit))
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"{error.name} is not installed",
+            expected="the driver of PostgreSQL",
+            remedy="pip install 'musannif[postgres]'",
+        ) from error
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    # The driver must not begin transactions by itself: it would take the lock too late, and fail then.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _run(connection: Any, statement: str) -> None:
+    connection.execute(statement)
+    connection.commit()
+
+
+@contextmanager
+def _busy_is_said() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, PoolTimeoutError) as error:
+        raise StoreBusyError(
+            "the database does not answer", expected="an answer within the waiting time", remedy="try again"
+        ) from error

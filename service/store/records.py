@@ -1,0 +1,224 @@
+"""The frozen records that enter and leave the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from nlp.records import Tag
+
+Item = TypeVar("Item")
+
+
+class Action(StrEnum):
+    """What a reviewer says of a label, or (``settle``) of a whole level: that no label of it is missing."""
+
+    CONFIRM = "confirm"
+    REJECT = "reject"
+    ADD = "add"
+    SETTLE = "settle"
+
+
+class State(StrEnum):
+    """Whether a decision counts: it does, a later one took its place, or the text has changed since."""
+
+    LIVE = "live"
+    SUPERSEDED = "superseded"
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Tagging:
+    """What the model said of a text.
+
+    Attributes:
+        model: name and version.
+        tags: by level, most probable first, with evidence.
+        needs_review: the model is not sure.
+        problem: why there are no tags, where tagging failed; it is tried again at the next write.
+    """
+
+    model: str
+    tags: Mapping[str, tuple[Tag, ...]]
+    needs_review: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A submission as its sender writes it.
+
+    Attributes:
+        external_id: the sender's id.
+        text: raw.
+        metadata: of the sender, kept as it is; ``None`` leaves what is stored.
+        language: a language tag such as ``ar``; ``None`` leaves what is stored.
+    """
+
+    external_id: str
+    text: str
+    metadata: Mapping[str, Any] | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision as a reviewer sends it.
+
+    Attributes:
+        level: of the taxonomy.
+        label: id; empty where the action is ``settle``.
+        action: what is decided.
+        note: why, in the reviewer's words.
+    """
+
+    level: str
+    label: str
+    action: Action
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision as it is kept.
+
+    Attributes:
+        sequence: rises with every decision of the store.
+        external_id: of the submission.
+        revision: of the text that the reviewer read.
+        verdict: what was decided.
+        reviewer: who.
+        at: when.
+        state: whether it still counts.
+    """
+
+    sequence: int
+    external_id: str
+    revision: int
+    verdict: Verdict
+    reviewer: str
+    at: datetime
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A submission as it is kept.
+
+    Attributes:
+        key: of the row; never given twice.
+        external_id: the sender's id.
+        text: raw.
+        language: a language tag, or ``None`` if it is not known.
+        metadata: of the sender.
+        created: when it first came.
+        updated: when anything of it last changed.
+        revision: rises when the text changes.
+        version: rises when anything changes.
+        tagging: what the model said of this revision.
+        decisions: all of them, in order.
+    """
+
+    key: int
+    external_id: str
+    text: str
+    language: str | None
+    metadata: Mapping[str, Any]
+    created: datetime
+    updated: datetime
+    revision: int
+    version: int
+    tagging: Tagging
+    decisions: tuple[Decision, ...]
+
+    @property
+    def live(self) -> tuple[Decision, ...]:
+        """The decisions that count."""
+        return tuple(decision for decision in self.decisions if decision.state is State.LIVE)
+
+    @property
+    def undecided(self) -> set[tuple[str, str]]:
+        """Level and label of the model's tags that nobody has decided."""
+        tags = {(level, tag.id) for level, tags in self.tagging.tags.items() for tag in tags}
+        return tags - {(decision.verdict.level, decision.verdict.label) for decision in self.live}
+
+    @property
+    def reviewed(self) -> bool:
+        """Somebody read this text, and no tag of the model waits for a decision."""
+        return bool(self.live) and not self.undecided
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which submissions are wanted; what is ``None`` or empty does not narrow.
+
+    Attributes:
+        needs_review: the model's word.
+        reviewed: see :attr:`Submission.reviewed`.
+        labels: pairs of level and label; a submission has all of them, given by the model and not rejected, or added.
+        updated_since: changed at that time or later.
+        decided: reviewers decided something of the present text.
+    """
+
+    needs_review: bool | None = None
+    reviewed: bool | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    updated_since: datetime | None = None
+    decided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """A part of a list.
+
+    Attributes:
+        items: in order.
+        after: place of the last one, from which the next page goes on; ``None`` if there is no more.
+    """
+
+    items: tuple[Item, ...]
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of the service, kept so that the same request is answered the same.
+
+    Attributes:
+        status: of HTTP.
+        headers: of the answer.
+        body: JSON.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """The mark of a request that may come twice.
+
+    Attributes:
+        key: the sender's.
+        fingerprint: SHA-256 of the request.
+    """
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """What a walk along a whole audit log found.
+
+    Attributes:
+        entries: how many there are.
+        head: hash of the last one. Noted elsewhere, it proves later that none of them was removed.
+    """
+
+    entries: int
+    head: str

@@ -1,0 +1,145 @@
+"""The tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+_Key = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, kept in UTC: SQLite has no time zones."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC, without its zone."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """With its zone again."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables; constraints have names, so that a migration can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class SubmissionRow(Base):
+    """A submission."""
+
+    __tablename__ = "submissions"
+    # A key is never given again, so that a cursor or an ETag of a deleted row means nothing else.
+    __table_args__ = (UniqueConstraint("external_id"), Index(None, "updated"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    external_id: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    language: Mapped[str | None] = mapped_column(Text)
+    details: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
+    created: Mapped[datetime] = mapped_column(UtcTime)
+    updated: Mapped[datetime] = mapped_column(UtcTime)
+    revision: Mapped[int] = mapped_column(Integer)
+    version: Mapped[int] = mapped_column(Integer)
+    model: Mapped[str] = mapped_column(Text)
+    needs_review: Mapped[bool]
+    problem: Mapped[str | None] = mapped_column(Text)
+
+    tags: Mapped[list[TagRow]] = relationship(
+        cascade="all, delete-orphan", order_by="TagRow.id", passive_deletes=True, lazy="selectin"
+    )
+    decisions: Mapped[list[DecisionRow]] = relationship(
+        cascade="all, delete-orphan", order_by="DecisionRow.id", passive_deletes=True, lazy="selectin"
+    )
+
+
+class TagRow(Base):
+    """A tag that the model gave to the present text of a submission."""
+
+    __tablename__ = "tags"
+    __table_args__ = (UniqueConstraint("submission_id", "level", "label"), Index(None, "level", "label"))
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    submission_id: Mapped[int] = mapped_column(_Key, ForeignKey("submissions.id", ondelete="CASCADE"))
+    level: Mapped[str] = mapped_column(Text)
+    label: Mapped[str] = mapped_column(Text)
+    score: Mapped[float]
+    evidence: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    model: Mapped[str] = mapped_column(Text)
+
+
+class DecisionRow(Base):
+    """A reviewer's decision."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (
+        Index(None, "submission_id", "state"),
+        Index(None, "level", "label"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(_Key, primary_key=True)
+    submission_id: Mapped[int] = mapped_column(_Key, ForeignKey("submissions.id", ondelete="CASCADE"))
+    revision: Mapped[int] = mapped_column(Integer)
+    level: Mapped[str] = mapped_column(Text)
+    label: Mapped[str] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(Text)
+    reviewer: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcTime)
+    note: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+
+
+class AnswerRow(Base):
+    """An answer that a repeated request gets again."""
+
+    __tablename__ = "answers"
+    __table_args__ = (Index(None, "external_id"), Index(None, "created"))
+
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(Text)
+    external_id: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(UtcTime)
+    status: Mapped[int] = mapped_column(Integer)
+    headers: Mapped[dict[str, str]] = mapped_column(JSON)
+    body: Mapped[str] = mapped_column(Text)
+
+
+class AuditRow(Base):
+    """An entry of the audit log. Time and payload are kept as the very text that was hashed."""
+
+    __tablename__ = "audit_log"
+
+    sequence: Mapped[int] = mapped_column(_Key, primary_key=True, autoincrement=False)
+    at: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(Text)
+    payload: Mapped[str] = mapped_column(Text)
+    previous: Mapped[str] = mapped_column(Text)
+    hash: Mapped[str] = mapped_column(Text)

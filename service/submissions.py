@@ -1,0 +1,188 @@
+"""Routes of submissions."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from nlp.errors import MusannifError, NotStoredError, RepeatError, TaxonomyError
+from nlp.taxonomy import Taxonomy
+from service import problems
+from service.curation import Curation, CurationDep, Render
+from service.cursors import read_cursor, write_cursor
+from service.dependencies import ModelDep, SettingsDep, StoreDep
+from service.preconditions import Condition, ConditionDep, KeyDep, etag, repeatable
+from service.schemas import ProblemOut
+from service.store.records import Answer, Draft, Filters, Repeatable, Submission
+from service.submission_schemas import (
+    ExternalId,
+    IdentifiedIn,
+    ReviewIn,
+    SubmissionAnswer,
+    SubmissionAnswers,
+    SubmissionIn,
+    SubmissionOut,
+    SubmissionPage,
+    SubmissionPost,
+    Time,
+)
+
+router = APIRouter(tags=["submissions"])
+
+_PATH = "/v1/submissions"
+_ONE = _PATH + "/{external_id:path}"
+
+
+def _render(taxonomy: Taxonomy) -> Render:
+    def render(submission: Submission, new: bool) -> Answer:
+        headers = {"ETag": etag(submission)}
+        if new:
+            headers["Location"] = f"{_PATH}/{quote(submission.external_id, safe='')}"
+        return Answer(201 if new else 200, headers, SubmissionOut.of(submission, taxonomy).model_dump_json())
+
+    return render
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, dict(answer.headers), media_type="application/json")
+
+
+def _put(
+    curation: Curation, body: SubmissionIn, external_id: str, condition: Condition, key: Repeatable | None
+) -> Answer:
+    draft = Draft(external_id, body.text, body.metadata, body.language)
+    return curation.put(draft, condition, key, _render(curation.taxonomy))
+
+
+_CREATED: dict[int | str, dict[str, Any]] = {201: {"model": SubmissionOut, "description": "It is new."}}
+
+
+@router.post(_PATH, response_model=SubmissionOut | SubmissionAnswers, responses=_CREATED)
+def post_submissions(
+    body: SubmissionPost, curation: CurationDep, settings: SettingsDep, condition: ConditionDep, key: KeyDep = None
+) -> Response:
+    """Keep one submission, or many as `items`; known ids are updated. Texts are tagged, unless they are unchanged.
+
+    Each of many is answered for itself: one that is faulty gets a problem, and the others are kept.
+    """
+    request = repeatable(key, "POST", _PATH, body.model_dump(exclude_unset=True))
+    if body.items is None:
+        try:
+            item = IdentifiedIn.model_validate(body.model_dump(exclude_unset=True))
+        except ValidationError as error:
+            raise RequestValidationError(error.errors()) from error
+        return _response(_put(curation, item, item.external_id or _new_id(), condition, request))
+    if len(body.items) > settings.most_items:
+        raise HTTPException(413, f"{len(body.items)} items, expected at most {settings.most_items} (most_items)")
+    # A key of its own for every item: what was kept before the connection broke is not kept twice.
+    answers = [
+        _answer_one(curation, item, request and Repeatable(f"{request.key} {position}", request.fingerprint))
+        for position, item in enumerate(body.items)
+    ]
+    return Response(
+        SubmissionAnswers(items=answers).model_dump_json(exclude_none=True), 200, media_type="application/json"
+    )
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _answer_one(curation: Curation, data: Any, request: Repeatable | None) -> SubmissionAnswer:
+    try:
+        item = IdentifiedIn.model_validate(data)
+        answer = _put(curation, item, item.external_id or _new_id(), Condition(), request)
+    except ValidationError as error:
+        faulty = problems.problem(422, problems.faults_of(error.errors()))
+    except RepeatError:
+        raise
+    except MusannifError as error:
+        faulty = problems.problem_of(error)
+    else:
+        kept = SubmissionOut.model_validate_json(answer.body)
+        return SubmissionAnswer(external_id=kept.external_id, status=answer.status, submission=kept)
+    given = data.get("external_id") if isinstance(data, dict) else None
+    external_id = given.encode("utf-8", "replace").decode() if isinstance(given, str) else None
+    return SubmissionAnswer(external_id=external_id, status=faulty["status"], problem=ProblemOut(**faulty))
+
+
+@router.put(_ONE, response_model=SubmissionOut, responses=_CREATED)
+def put_submission(
+    external_id: ExternalId, body: SubmissionIn, curation: CurationDep, condition: ConditionDep, key: KeyDep = None
+) -> Response:
+    """Keep a submission under its id. The same text is not tagged again; another text makes the decisions stale."""
+    request = repeatable(key, "PUT", external_id, body.model_dump(exclude_unset=True))
+    return _response(_put(curation, body, external_id, condition, request))
+
+
+@router.get(_PATH)
+def list_submissions(
+    store: StoreDep,
+    model: ModelDep,
+    settings: SettingsDep,
+    needs_review: Annotated[bool | None, Query(description="The model is not sure.")] = None,
+    reviewed: Annotated[bool | None, Query(description="No tag waits for a decision.")] = None,
+    label: Annotated[
+        list[str],
+        Query(
+            description="`level:label`, such as `goals:6`: the model gave it and nobody rejected it, or it was added."
+        ),
+    ] = [],  # noqa: B006 - the framework copies it
+    updated_since: Annotated[Time | None, Query(description="Changed then or later.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, description="Most entries of a page; the setting most_page bounds it.")] = 50,
+) -> SubmissionPage:
+    """Submissions in the order in which they first came, page by page."""
+    taxonomy = model.tagger.taxonomy
+    filters = Filters(needs_review, reviewed, _labels(taxonomy, label), updated_since)
+    bound = {"list": "submissions", "filters": [needs_review, reviewed, sorted(label), updated_since]}
+    with store.read() as reader:
+        page = reader.submissions(filters, after=read_cursor(cursor, bound), limit=min(limit, settings.most_page))
+    items = [SubmissionOut.of(submission, taxonomy) for submission in page.items]
+    return SubmissionPage(items=items, next=write_cursor(page.after, bound))
+
+
+def _labels(taxonomy: Taxonomy, labels: list[str]) -> tuple[tuple[str, str], ...]:
+    found = []
+    for one in labels:
+        name, _, label = one.partition(":")
+        if label not in taxonomy.level(name).index:
+            raise TaxonomyError(f"{name} has no label {label!r}", expected="level:label, such as goals:6")
+        found.append((name, label))
+    return tuple(found)
+
+
+@router.post(_ONE + "/reviews", response_model=SubmissionOut, tags=["reviews"])
+def review_submission(
+    external_id: ExternalId, body: ReviewIn, curation: CurationDep, condition: ConditionDep, key: KeyDep = None
+) -> Response:
+    """Keep one reviewer's decisions. If-Match names the ETag of what was read: 412 if it has changed since."""
+    if condition.if_match is None:
+        detail = "expected the header If-Match with the ETag of the submission that was reviewed, or * for any"
+        raise HTTPException(428, detail)
+    request = repeatable(key, "POST", external_id, body.model_dump(mode="json"))
+    verdicts = [verdict.record() for verdict in body.decisions]
+    render = _render(curation.taxonomy)
+    return _response(curation.review(external_id, verdicts, body.reviewer, condition, request, render))
+
+
+@router.get(_ONE)
+def get_submission(external_id: ExternalId, store: StoreDep, model: ModelDep, response: Response) -> SubmissionOut:
+    """One submission with its tags and decisions."""
+    with store.read() as reader:
+        submission = reader.submission(external_id)
+    if submission is None:
+        raise NotStoredError(f"there is no submission {external_id!r}")
+    response.headers["ETag"] = etag(submission)
+    return SubmissionOut.of(submission, model.tagger.taxonomy)
+
+
+@router.delete(_ONE, status_code=204)
+def delete_submission(external_id: ExternalId, curation: CurationDep, condition: ConditionDep) -> None:
+    """Remove a submission with its tags and decisions, for ever; the audit log keeps the hash of its text."""
+    curation.delete(external_id, condition)
