@@ -31,7 +31,27 @@ def test_one_text_and_many(client: TestClient) -> None:
         "/v1/classify", json={"items": [{"id": 7, "text": "بوابة الخدمات"}, {"id": "b", "text": "نص"}]}
     ).json()
     assert [item["id"] for item in many["items"]] == [7, "b"]
-    assert many["items"][0]["goals"] == one["items"][0]["goals"]
+    goals = [{"id": tag["id"], "score": tag["score"]} for tag in one["items"][0]["goals"]]
+    assert many["items"][0]["goals"] == goals
+
+
+def test_evidence_comes_with_a_single_text_and_with_many_where_asked(client: TestClient) -> None:
+    items = [{"id": "a", "text": "بوابة الخدمات. ماء الشرب في القرية"}, {"id": "b", "text": "بوابة الخدمات"}]
+
+    def tags(**body: object) -> list[dict[str, object]]:
+        answers = client.post("/v1/classify", json=body).json()["items"]
+        found = [tag for item in answers for level in ("goals", "targets", "rite") for tag in item[level]]
+        assert found
+        return found
+
+    assert all("evidence" in tag for tag in tags(text=items[0]["text"]))
+    assert all("evidence" in tag for tag in tags(items=items, evidence=True))
+    assert not any("evidence" in tag for tag in tags(items=items))
+    assert not any("evidence" in tag for tag in tags(text=items[0]["text"], evidence=False))
+
+
+def test_the_fields_of_an_item(client: TestClient) -> None:
+    many = client.post("/v1/classify", json={"items": [{"id": 7, "text": "بوابة الخدمات"}]}).json()
     assert set(many["items"][0]) == {
         "id",
         "status",
