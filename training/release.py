@@ -65,7 +65,7 @@ def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> M
     raw = _export(run, taxonomy, staging, texts)
     fitted = fit(raw, splits.validation)
     metrics = {
-        part: system_figures(taxonomy, answer(fitted, texts), texts, run.config.seed).to_dict()
+        part: system_figures(taxonomy, answer(fitted, texts, name), texts, run.config.seed).to_dict()
         for part, texts in (("validation", splits.validation), ("test", splits.test))
         if texts
     }
