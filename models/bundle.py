@@ -223,14 +223,21 @@ def write_json(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def replace_folder(new: Path, target: Path) -> None:
-    """Put a finished folder in the place of another, so that no half-written one is ever seen there."""
-    old = target.with_name(target.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
+def replace_folder(new: Path, target: Path, *, keep: Path | None = None) -> None:
+    """Put a finished folder in the place of another, so that no half-written one is ever seen there.
+
+    Args:
+        new: is moved.
+        target: where to.
+        keep: where the folder that was there goes; it is deleted if not given.
+    """
+    old = keep or target.with_name(target.name + ".old")
     if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
     new.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    if keep is None:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def promote(new: Path, current: Path = DEFAULT_BUNDLE) -> Manifest:
@@ -244,11 +251,7 @@ def promote(new: Path, current: Path = DEFAULT_BUNDLE) -> Manifest:
     shutil.rmtree(staging, ignore_errors=True)
     shutil.copytree(new, staging)
     manifest = verify_bundle(staging)
-    previous = _previous(current)
-    if current.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        current.rename(previous)
-    staging.rename(current)
+    replace_folder(staging, current, keep=_previous(current))
     return manifest
 
 

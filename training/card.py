@@ -7,7 +7,7 @@ from typing import Any
 
 from training.runs import Run
 
-# Watts of a small server at work, for an estimate of energy.
+# Kilowatts that a small server at work is assumed to draw, for an estimate of energy.
 _KILOWATT = 0.1
 
 _CARD = """\

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from models.tagger import Options, Tagger
 from nlp.records import Classification, Document, Span
 from nlp.sentences import split_sentences
+from training.bootstrap import RESAMPLES
+from training.metrics import rounded
 
 _FEWEST_SENTENCES = 3
 # Random orders tried for each draw that is kept.
 _TRIES = 8
 # A mean fall below this is none: probabilities are reported to four digits.
 _LEAST_FALL = 1e-3
-_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Faithfulness:
 
     def to_dict(self) -> dict[str, Any]:
         """Rounded to four digits, for JSON."""
-        item = {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()}
+        item = rounded(self)
         item["interval"] = None if self.interval is None else [round(end, 4) for end in self.interval]
         return item
 
@@ -214,7 +215,7 @@ def _interval(
     sums = np.stack([np.bincount(owners, falls) for falls in (by_evidence, by_others)])
     generator = np.random.default_rng(seed)
     ratios = []
-    for _ in range(_RESAMPLES):
+    for _ in range(RESAMPLES):
         times = generator.multinomial(len(texts), np.full(len(texts), 1 / len(texts)))
         ratio = fall_ratio(*map(float, sums @ times / (sizes @ times)))
         if ratio is None:

@@ -39,7 +39,12 @@ class LevelMetrics:
 
     def to_dict(self) -> dict[str, Any]:
         """Rounded to four digits, for JSON."""
-        return {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()}
+        return rounded(self)
+
+
+def rounded(record: object) -> dict[str, Any]:
+    """The fields of a record of figures, those that are floats rounded to four digits, for JSON."""
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(record).items()}
 
 
 def gold(texts: Sequence[LabelledText], level: Level) -> tuple[Bools, Bools]:
@@ -101,7 +106,7 @@ class Bin:
 
     def to_dict(self) -> dict[str, Any]:
         """Rounded to four digits, for JSON."""
-        return {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()}
+        return rounded(self)
 
 
 def reliability(scores: NDArray[np.float32], truth: Bools, bins: int = 15) -> tuple[Bin, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from models.heads import Bools
 from models.tagger import Tagger
+from training.metrics import rounded
 from training.perturbations import PERTURBATIONS, Perturbation
 
 
@@ -34,7 +35,7 @@ class Agreement:
 
     def to_dict(self) -> dict[str, Any]:
         """Rounded to four digits, for JSON."""
-        return {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()}
+        return rounded(self)
 
 
 def tag_agreement(

@@ -12,7 +12,7 @@ import numpy as np
 from models.heads import Bools
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy
-from training.metrics import gold, measure
+from training.metrics import gold, measure, rounded
 
 FEWEST_TEXTS = 20
 NOT_GIVEN = "not given"
@@ -37,7 +37,7 @@ class SliceFigures:
 
     def to_dict(self) -> dict[str, Any]:
         """Rounded to four digits, for JSON."""
-        return {name: round(value, 4) if isinstance(value, float) else value for name, value in vars(self).items()}
+        return rounded(self)
 
 
 @dataclass(frozen=True)
