@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points
@@ -158,17 +162,58 @@ def _items(inputs: tuple[str, ...], text_column: str | None, id_column: str | No
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Another model bundle.")
-def serve(host: str | None, port: int | None, bundle: Path | None) -> None:
-    """Serve the API; the documentation is at /docs."""
+@click.option("--workers", type=click.IntRange(1), default=1, help="Processes, each with a model of its own.")
+def serve(host: str | None, port: int | None, bundle: Path | None, workers: int) -> None:
+    """Serve the API; the documentation is at /docs.
+
+    The processes work on jobs too, as the setting job_threads says. When it is told to stop, the service finishes
+    the requests that it has and the parts of jobs that it began; the rest goes on at the next start.
+    """
     import uvicorn
 
-    from service.app import create_app
-
-    given = {"host": host, "port": port, "bundle": bundle}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    given = {"MUSANNIF_HOST": host, "MUSANNIF_PORT": port, "MUSANNIF_BUNDLE": bundle}
+    os.environ.update({name: str(value) for name, value in given.items() if value is not None})
+    settings = Settings()
     verify_bundle(settings.bundle)
     open_store(settings.database, busy_seconds=settings.busy_seconds).close()
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port)
+    with ExitStack() as stack:
+        if workers > 1:
+            # Before the library of the metrics is imported: it looks once.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
+        uvicorn.run(
+            "service.app:create_app_from_environment",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=workers,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=settings.shutdown_seconds,
+        )
+
+
+@cli.command()
+@click.option("--threads", type=click.IntRange(1), default=1, help="Parts of jobs at a time.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Another model bundle.")
+def worker(threads: int, bundle: Path | None) -> None:
+    """Work on jobs and webhooks, here or on another machine with the same MUSANNIF_DATABASE and MUSANNIF_QUEUE.
+
+    When it is told to stop, it finishes the parts that it began.
+    """
+    from service.clock import utc_now
+    from service.metrics import Metrics
+    from service.observing import configure_log
+    from service.runtime import open_runtime
+
+    given = {"bundle": bundle} if bundle else {}
+    settings = Settings(job_threads=threads, **given)  # type: ignore[arg-type]
+    configure_log(settings)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with open_runtime(settings, None, utc_now, Metrics()):
+        click.echo("working", err=True)
+        stopped.wait()
 
 
 @cli.group(cls=_ExtendableGroup)

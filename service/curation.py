@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,16 +13,16 @@ from models.tagger import Options
 from nlp.errors import NotStoredError, ReadingError
 from nlp.records import Document, Failure
 from nlp.taxonomy import Taxonomy
-from service.dependencies import Clock, ClockDep, Model, ModelDep, SettingsDep, StoreDep
+from service.clock import Clock
+from service.dependencies import ClockDep, ModelDep, SettingsDep, StoreDep
+from service.model import Model
 from service.preconditions import Condition
-from service.settling import check_verdicts
+from service.settling import check_verdicts, settled_labels
 from service.store import Store
 from service.store.records import Answer, Draft, Repeatable, Submission, Tagging, Verdict
 
 # Until the service knows its callers, whoever reaches it is the same actor.
 ACTOR = "api"
-
-_log = logging.getLogger(__name__)
 
 Render = Callable[[Submission, bool], Answer]
 
@@ -67,26 +66,30 @@ class Curation:
             PreconditionError: the condition is not met.
             RepeatError: the key was used for another request.
         """
-        tagging: Tagging | None = None
+        tagged: _Tagged | None = None
         while True:
             with self.store.read() as reader:
                 if answer := reader.answer(request):
                     return _replayed(answer)
                 existing = reader.submission(draft.external_id)
             condition.check(existing)
-            if tagging is None and _needs_tags(existing, draft):
-                tagging = self._tag(draft)
+            if tagged is None and _needs_tags(existing, draft):
+                tagged = self._tag(draft)
             with self.store.write(self.clock()) as writer:
                 if answer := writer.answer(request):
                     return _replayed(answer)
                 existing = writer.submission(draft.external_id)
                 condition.check(existing)
                 needed = _needs_tags(existing, draft)
-                if needed and tagging is None:
+                if needed and tagged is None:
                     continue  # the text was changed by another hand in between
                 if existing is None and draft.language is None:
                     draft = replace(draft, language=_language_of(draft.text))
-                kept = writer.put(draft, tagging if needed else None, actor=ACTOR)
+                if needed and tagged:
+                    kept = writer.put(draft, tagged.tagging, actor=ACTOR)
+                    writer.embeddings.put(kept.key, draft.text, tagged.embedding, tagged.tagging.model)
+                else:
+                    kept = writer.put(draft, None, actor=ACTOR)
                 answer = render(kept, existing is None)
                 writer.forget_answers(self.remembered)
                 writer.keep_answer(request, draft.external_id, answer)
@@ -118,6 +121,10 @@ class Curation:
             condition.check(submission)
             check_verdicts(self.taxonomy, submission, verdicts)
             kept = writer.decide(external_id, verdicts, reviewer=reviewer)
+            if kept.reviewed and not submission.reviewed:
+                settled = settled_labels(self.taxonomy, kept)
+                data = {"external_id": external_id, "revision": kept.revision, "settled": settled}
+                writer.webhooks.announce("submission.confirmed", data)
             answer = render(kept, False)
             writer.forget_answers(self.remembered)
             writer.keep_answer(request, external_id, answer)
@@ -136,19 +143,22 @@ class Curation:
             writer.delete(external_id, actor=ACTOR)
         self.store.empty_log()
 
-    def _tag(self, draft: Draft) -> Tagging:
+    def _tag(self, draft: Draft) -> _Tagged:
         """What the model says. A fault of the model is no reason to refuse a text: it is kept, and tagged later."""
-        options = Options(evidence=True, most_characters=self.most_characters)
-        try:
-            result = self.model.classify(Document(draft.external_id, draft.text), options)
-        except Exception:
-            _log.exception("the model failed on a submission, which is kept without tags")
-            return Tagging(self.model.out.name, {}, True, "the model failed; the log of the service has the details")
+        options = Options(evidence=True, embedding=True, most_characters=self.most_characters)
+        (result,) = self.model.classify([Document(draft.external_id, draft.text)], options)
+        name = self.model.out.name
         if not isinstance(result, Failure):
-            return Tagging(self.model.out.name, result.tags, result.needs_review)
+            return _Tagged(Tagging(name, result.tags, result.needs_review), result.embedding)
         if isinstance(result.error, ReadingError):
             raise result.error
-        return Tagging(self.model.out.name, {}, True, str(result.error))
+        return _Tagged(Tagging(name, {}, True, str(result.error)), None)
+
+
+@dataclass(frozen=True)
+class _Tagged:
+    tagging: Tagging
+    embedding: tuple[float, ...] | None
 
 
 def _needs_tags(existing: Submission | None, draft: Draft) -> bool:

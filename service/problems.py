@@ -9,18 +9,25 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from nlp.errors import (
+    DeadlineError,
+    JobError,
     MusannifError,
     NotStoredError,
+    OverloadError,
     PreconditionError,
+    QueueFullError,
     ReadingError,
     StoreBusyError,
     StoreError,
+    TaggingError,
     TaxonomyError,
     TextTooLongError,
+    WebhookError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -30,6 +37,10 @@ _STATUS: dict[type[MusannifError], HTTPStatus] = {
     NotStoredError: HTTPStatus.NOT_FOUND,
     PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     StoreBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    TaggingError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    QueueFullError: HTTPStatus.TOO_MANY_REQUESTS,
+    DeadlineError: HTTPStatus.SERVICE_UNAVAILABLE,
+    JobError: HTTPStatus.CONFLICT,
 }
 
 
@@ -56,16 +67,25 @@ def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None
     return JSONResponse(body, status_code=body["status"], media_type=MEDIA_TYPE, headers=headers)
 
 
+def _retry_after(error: MusannifError) -> dict[str, str] | None:
+    if isinstance(error, QueueFullError):
+        return {"Retry-After": str(error.retry_after)}
+    return {"Retry-After": "1"} if isinstance(error, StoreBusyError | DeadlineError) else None
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of an app with a problem; nothing of the inside shows."""
 
     async def _known(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, MusannifError)
-        headers = {"Retry-After": "1"} if isinstance(error, StoreBusyError) else None
-        return problem_response(problem_of(error), headers)
+        return problem_response(problem_of(error), _retry_after(error))
 
-    for kind in (TaxonomyError, ReadingError, StoreError):
+    for kind in (TaxonomyError, ReadingError, StoreError, OverloadError, JobError, WebhookError):
         app.add_exception_handler(kind, _known)
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nobody reads it; the log shows it
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -76,5 +96,6 @@ def install(app: FastAPI) -> None:
         return problem_response(problem(error.status_code, str(error.detail)), dict(error.headers or {}))
 
     @app.exception_handler(Exception)
-    async def _unexpected(_: Request, __: Exception) -> JSONResponse:
-        return problem_response(problem(500, "an unexpected error; the log of the service has the details"))
+    async def _unexpected(request: Request, _: Exception) -> JSONResponse:
+        body = problem(500, "an unexpected error; the log of the service has the details, under the X-Request-ID")
+        return problem_response(body, {"X-Request-ID": getattr(request.state, "request_id", "")})

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.bundle import DEFAULT_BUNDLE
+
+
+def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks such as ``10.2.0.0/16``, separated by commas.
+
+    Raises:
+        ValueError: one of them is no network.
+    """
+    return tuple(ip_network(one.strip()) for one in text.split(",") if one.strip())
 
 
 class Settings(BaseSettings):
@@ -31,3 +42,43 @@ class Settings(BaseSettings):
     busy_seconds: float = Field(default=10.0, ge=0, description="Seconds to wait for another writer of the database.")
     most_page: int = Field(default=200, ge=1, description="Most entries in one page of a list.")
     repeat_hours: float = Field(default=24.0, ge=0, description="Hours for which an Idempotency-Key is remembered.")
+    most_waiting: int = Field(
+        default=512, ge=1, description="Texts that may wait for the model; beyond them requests are answered 429."
+    )
+    deadline_seconds: float = Field(
+        default=30.0, gt=0, description="Seconds within which the model must come to a request; 503 after them."
+    )
+    shutdown_seconds: int = Field(
+        default=30, ge=1, description="Seconds that requests have to end when the service is stopped."
+    )
+    queue: str = Field(
+        default="",
+        description="What wakes the workers: path of an SQLite file, or redis://host/number where several machines "
+        "work; queue.sqlite beside the database if empty.",
+    )
+    job_threads: int = Field(
+        default=1, ge=0, description="Threads of the service that work on jobs; 0 leaves them to musannif worker."
+    )
+    most_job_items: int = Field(default=10_000, ge=1, description="Most texts in one job.")
+    job_lease_seconds: float = Field(
+        default=60.0, gt=0, description="Seconds after which the part of a job that a worker took is given to another."
+    )
+    job_days: float = Field(default=7.0, gt=0, description="Days after which a job is removed with its results.")
+    webhook_networks: str = Field(
+        default="",
+        description="Private networks that webhooks may call, separated by commas, such as 10.2.0.0/16; none if empty.",
+    )
+    webhook_tries: int = Field(default=8, ge=1, description="How often a webhook is tried, each time after longer.")
+    webhook_seconds: float = Field(default=10.0, gt=0, description="Seconds that a webhook has to answer.")
+    most_webhooks: int = Field(default=20, ge=1, description="Most webhooks.")
+    most_similar: int = Field(default=50, ge=1, description="Most submissions in one answer of /v1/similar.")
+    log_format: Literal["console", "json"] = Field(default="console", description="Form of the log: console or json.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least that is logged: debug, info, warning or error."
+    )
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        parse_networks(value)
+        return value
