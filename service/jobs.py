@@ -82,7 +82,11 @@ def _accept(
         raise HTTPException(413, f"{len(batch)} items, expected at most {settings.most_job_items} (most_job_items)")
     options = asked.options(model.tagger.taxonomy, texts=len(batch), most_characters=settings.most_characters)
     items = [
-        (json.dumps(item_id, ensure_ascii=False), text, refused and refused.model_dump_json(exclude_none=True))
+        (
+            json.dumps(item_id, ensure_ascii=False),
+            text,
+            None if refused is None else refused.model_dump_json(exclude_none=True),
+        )
         for item_id, text, refused in batch.entries()
     ]
     with store.write(clock()) as writer:

@@ -56,7 +56,8 @@ class Model:
             QueueFullError: too many texts wait.
             DeadlineError: the model did not come to the last text in time.
         """
-        results = asyncio.wrap_future(self.batcher.submit(self.tagger, documents, options))
+        work = self.batcher.submit(self.tagger, documents, options)
+        results = asyncio.wrap_future(work)
         gone = asyncio.ensure_future(_gone(request))
         try:
             await asyncio.wait((results, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -64,7 +65,7 @@ class Model:
                 raise ClientDisconnect
             return results.result()
         finally:
-            results.cancel()
+            work.cancel()
             gone.cancel()
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from huey import Huey
 
 from models.tagger import Options
+from nlp.errors import MusannifError
 from nlp.records import Classification, Document, Failure
 from service.answers import answer_of
 from service.clock import Clock
@@ -137,7 +138,7 @@ class Background:
             answers, model = self._answers(part)
         except Exception as error:
             _log.exception("a job cannot go on")
-            problem = str(error) if hasattr(error, "expected") else "an unexpected error; the log has the details"
+            problem = str(error) if isinstance(error, MusannifError) else "an unexpected error; the log has the details"
             with self._store.write(self._clock()) as writer:
                 announce(writer, writer.jobs.fail(job_id, problem))
             return
@@ -153,6 +154,8 @@ class Background:
         names = {field.name for field in fields(Options)}
         given = {name: value for name, value in part.job.options.items() if name in names}
         options = Options(**{**given, "axes": tuple(given.get("axes", ()))})
+        for axis in options.axes:
+            model.tagger.taxonomy.axis(axis)
         documents = [Document(str(item.position), item.text or "") for item in part.items]
         results = model.classify(documents, options, patient=True)
         answers = []
