@@ -16,7 +16,7 @@ from nlp.taxonomy import Taxonomy
 from service.clock import Clock
 from service.dependencies import ClockDep, ModelDep, SettingsDep, StoreDep
 from service.model import Model
-from service.preconditions import Condition
+from service.preconditions import Condition, replayed
 from service.settling import check_verdicts, settled_labels
 from service.store import Store
 from service.store.records import Answer, Draft, Repeatable, Submission, Tagging, Verdict
@@ -70,14 +70,14 @@ class Curation:
         while True:
             with self.store.read() as reader:
                 if answer := reader.answer(request):
-                    return _replayed(answer)
+                    return replayed(answer)
                 existing = reader.submission(draft.external_id)
             condition.check(existing)
             if tagged is None and _needs_tags(existing, draft):
                 tagged = self._tag(draft)
             with self.store.write(self.clock()) as writer:
                 if answer := writer.answer(request):
-                    return _replayed(answer)
+                    return replayed(answer)
                 existing = writer.submission(draft.external_id)
                 condition.check(existing)
                 needed = _needs_tags(existing, draft)
@@ -114,7 +114,7 @@ class Curation:
         """
         with self.store.write(self.clock()) as writer:
             if answer := writer.answer(request):
-                return _replayed(answer)
+                return replayed(answer)
             submission = writer.submission(external_id)
             if submission is None:
                 raise NotStoredError(f"there is no submission {external_id!r}")
@@ -163,10 +163,6 @@ class _Tagged:
 
 def _needs_tags(existing: Submission | None, draft: Draft) -> bool:
     return existing is None or existing.text != draft.text or existing.tagging.problem is not None
-
-
-def _replayed(answer: Answer) -> Answer:
-    return replace(answer, headers={**answer.headers, "Idempotency-Replayed": "true"})
 
 
 def _language_of(text: str) -> str | None:

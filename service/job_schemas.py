@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from service.schemas import ItemIn, OptionsIn
+from service.schemas import ItemIn, ModelOut, OptionsIn
 from service.store.records import Delivery, DeliveryState, Job, JobState, Webhook
 
 
@@ -28,7 +28,7 @@ class JobOut(BaseModel):
     total: int
     done: int = Field(description="Items that are answered, with those that failed.")
     failed: int = Field(description="Items that were answered with a problem.")
-    model: str | None = Field(description="The model that answered last.")
+    model: ModelOut | None = Field(description="The model that answered last.")
     problem: str | None = Field(description="Why the job failed.")
     result: str | None = Field(description="Where the answers are, once the job has ended.")
 
@@ -44,7 +44,7 @@ class JobOut(BaseModel):
             total=job.total,
             done=job.done,
             failed=job.failed,
-            model=job.model,
+            model=None if job.model is None else ModelOut.model_validate_json(job.model),
             problem=job.problem,
             result=f"/v1/jobs/{job.id}/result" if job.state.ended else None,
         )

@@ -20,7 +20,7 @@ from service.curation import ACTOR
 from service.dependencies import BackgroundDep, ClockDep, ModelDep, SettingsDep, StoreDep
 from service.job_schemas import JobOut, JobRequest
 from service.model import Model
-from service.preconditions import KeyDep, repeatable
+from service.preconditions import KeyDep, repeatable, replayed, response_of
 from service.schemas import FileQuery, OptionsIn
 from service.settings import Settings
 from service.store import Store
@@ -91,12 +91,7 @@ def _accept(
     ]
     with store.write(clock()) as writer:
         if answer := writer.answer(request):
-            return Response(
-                answer.body,
-                answer.status,
-                {**answer.headers, "Idempotency-Replayed": "true"},
-                media_type="application/json",
-            )
+            return response_of(replayed(answer))
         job_id = uuid.uuid4().hex
         job = writer.jobs.create(job_id, items, asdict(options), owner=ACTOR, lease=background.lease)
         writer.log(ACTOR, "job.create", job=job.id, items=job.total)
@@ -105,7 +100,7 @@ def _accept(
         writer.forget_answers(timedelta(hours=settings.repeat_hours))
         writer.keep_answer(request, f"job {job.id}", answer)
     background.wake(job)
-    return Response(answer.body, answer.status, dict(answer.headers), media_type="application/json")
+    return response_of(answer)
 
 
 @router.get(_PATH + "/{job_id}")
@@ -147,7 +142,7 @@ def get_result(job_id: str, store: StoreDep) -> StreamingResponse:
             expected="one that has ended",
             remedy="ask again later, or register a webhook",
         )
-    headers = {"Content-Disposition": f'attachment; filename="{job.id}.jsonl"', "X-Model": job.model or ""}
+    headers = {"Content-Disposition": f'attachment; filename="{job.id}.jsonl"'}
     return StreamingResponse(_lines(store, job_id), media_type="application/jsonl", headers=headers)
 
 

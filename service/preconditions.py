@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Response
 
 from nlp.errors import PreconditionError
-from service.store.records import Repeatable, Submission
+from service.store.records import Answer, Repeatable, Submission
 
 
 def etag(submission: Submission) -> str:
@@ -69,6 +69,16 @@ KeyDep = Annotated[
         description="Of your choice; the same request with the same key is answered the same and done once.",
     ),
 ]
+
+
+def replayed(answer: Answer) -> Answer:
+    """An answer that is given again, and says so."""
+    return replace(answer, headers={**answer.headers, "Idempotency-Replayed": "true"})
+
+
+def response_of(answer: Answer) -> Response:
+    """An answer on the wire."""
+    return Response(answer.body, answer.status, dict(answer.headers), media_type="application/json")
 
 
 def repeatable(key: str | None, *request: Any) -> Repeatable | None:

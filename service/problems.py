@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from nlp.errors import (
+    BundleError,
     DeadlineError,
     JobError,
     MusannifError,
@@ -29,6 +30,7 @@ from nlp.errors import (
     TextTooLongError,
     WebhookError,
 )
+from service.language import ARABIC, language
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -37,6 +39,7 @@ _STATUS: dict[type[MusannifError], HTTPStatus] = {
     NotStoredError: HTTPStatus.NOT_FOUND,
     PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     StoreBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    BundleError: HTTPStatus.SERVICE_UNAVAILABLE,
     TaggingError: HTTPStatus.INTERNAL_SERVER_ERROR,
     QueueFullError: HTTPStatus.TOO_MANY_REQUESTS,
     DeadlineError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -45,8 +48,12 @@ _STATUS: dict[type[MusannifError], HTTPStatus] = {
 
 
 def problem(status: int, detail: str, kind: str = "about:blank", title: str = "") -> dict[str, Any]:
-    """The body of a problem."""
-    return {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
+    """The body of a problem, in the language of the request under way."""
+    body = {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
+    arabic = ARABIC.get(kind) or ARABIC.get(str(status))
+    if language.get() == "ar" and arabic:
+        body |= {"title": arabic[0], "detail": arabic[1], "found": detail}
+    return body
 
 
 def problem_of(error: MusannifError) -> dict[str, Any]:
@@ -64,6 +71,8 @@ def faults_of(errors: Sequence[Any]) -> str:
 
 def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
     """A response that carries a problem."""
+    said = "ar" if "found" in body else "en"
+    headers = {**(headers or {}), "Content-Language": said, "Vary": "Accept-Language"}
     return JSONResponse(body, status_code=body["status"], media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -80,7 +89,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, MusannifError)
         return problem_response(problem_of(error), _retry_after(error))
 
-    for kind in (TaxonomyError, ReadingError, StoreError, OverloadError, JobError, WebhookError):
+    for kind in (TaxonomyError, ReadingError, StoreError, OverloadError, JobError, WebhookError, BundleError):
         app.add_exception_handler(kind, _known)
 
     @app.exception_handler(ClientDisconnect)

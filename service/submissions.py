@@ -16,7 +16,7 @@ from service import problems
 from service.curation import Curation, CurationDep, Render
 from service.cursors import read_cursor, write_cursor
 from service.dependencies import ModelDep, SettingsDep, StoreDep
-from service.preconditions import Condition, ConditionDep, KeyDep, etag, repeatable
+from service.preconditions import Condition, ConditionDep, KeyDep, etag, repeatable, response_of
 from service.schemas import ProblemOut
 from service.store.records import Answer, Draft, Filters, Repeatable, Submission
 from service.submission_schemas import (
@@ -48,10 +48,6 @@ def _render(taxonomy: Taxonomy) -> Render:
     return render
 
 
-def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, dict(answer.headers), media_type="application/json")
-
-
 def _put(
     curation: Curation, body: SubmissionIn, external_id: str, condition: Condition, key: Repeatable | None
 ) -> Answer:
@@ -76,7 +72,7 @@ def post_submissions(
             item = IdentifiedIn.model_validate(body.model_dump(exclude_unset=True))
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from error
-        return _response(_put(curation, item, item.external_id or _new_id(), condition, request))
+        return response_of(_put(curation, item, item.external_id or _new_id(), condition, request))
     if len(body.items) > settings.most_items:
         raise HTTPException(413, f"{len(body.items)} items, expected at most {settings.most_items} (most_items)")
     # A key of its own for every item: what was kept before the connection broke is not kept twice.
@@ -117,7 +113,7 @@ def put_submission(
 ) -> Response:
     """Keep a submission under its id. The same text is not tagged again; another text makes the decisions stale."""
     request = repeatable(key, "PUT", external_id, body.model_dump(exclude_unset=True))
-    return _response(_put(curation, body, external_id, condition, request))
+    return response_of(_put(curation, body, external_id, condition, request))
 
 
 @router.get(_PATH)
@@ -168,7 +164,7 @@ def review_submission(
     request = repeatable(key, "POST", external_id, body.model_dump(mode="json"))
     verdicts = [verdict.record() for verdict in body.decisions]
     render = _render(curation.taxonomy)
-    return _response(curation.review(external_id, verdicts, body.reviewer, condition, request, render))
+    return response_of(curation.review(external_id, verdicts, body.reviewer, condition, request, render))
 
 
 @router.get(_ONE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Response
@@ -12,31 +13,39 @@ from service.cursors import read_cursor, write_cursor
 from service.delivery import check_url, new_secret
 from service.dependencies import ClockDep, SettingsDep, StoreDep
 from service.job_schemas import DeliveryOut, DeliveryPage, NewWebhookOut, WebhookIn, WebhookList, WebhookOut
+from service.preconditions import KeyDep, repeatable, replayed, response_of
 from service.settings import parse_networks
+from service.store.records import Answer
 
 router = APIRouter(tags=["webhooks"])
 
 _PATH = "/v1/webhooks"
 
 
-@router.post(_PATH, status_code=201)
+@router.post(_PATH, status_code=201, response_model=NewWebhookOut)
 def post_webhook(
-    body: WebhookIn, store: StoreDep, clock: ClockDep, settings: SettingsDep, response: Response
-) -> NewWebhookOut:
+    body: WebhookIn, store: StoreDep, clock: ClockDep, settings: SettingsDep, key: KeyDep = None
+) -> Response:
     """Register an address. Its secret is in this answer and in no other; private addresses are refused.
 
     Messages are signed as https://www.standardwebhooks.com says, and tried again after longer and longer.
     """
     check_url(body.url, parse_networks(settings.webhook_networks))
     webhook_id, secret = uuid.uuid4().hex, new_secret()
+    request = repeatable(key, "POST", _PATH, body.model_dump(mode="json"))
     with store.write(clock()) as writer:
+        if answer := writer.answer(request):
+            return response_of(replayed(answer))
         if writer.webhooks.count() >= settings.most_webhooks:
             detail = f"there are {settings.most_webhooks} webhooks (most_webhooks); delete one that is not needed"
             raise HTTPException(409, detail)
         webhook = writer.webhooks.create(webhook_id, body.url, secret, body.events, owner=ACTOR)
         writer.log(ACTOR, "webhook.create", webhook=webhook_id, url=body.url, events=body.events)
-    response.headers["Location"] = f"{_PATH}/{webhook_id}"
-    return NewWebhookOut(**WebhookOut.of(webhook).model_dump(), secret=secret)
+        made = NewWebhookOut(**WebhookOut.of(webhook).model_dump(), secret=secret)
+        answer = Answer(201, {"Location": f"{_PATH}/{webhook_id}"}, made.model_dump_json())
+        writer.forget_answers(timedelta(hours=settings.repeat_hours))
+        writer.keep_answer(request, f"webhook {webhook_id}", answer)
+    return response_of(answer)
 
 
 @router.get(_PATH)

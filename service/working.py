@@ -162,7 +162,7 @@ class Background:
         for item, result in zip(part.items, results, strict=True):
             answer = answer_of(json.loads(item.item_id), result)
             answers.append((item.position, answer.model_dump_json(exclude_none=True), isinstance(result, Failure)))
-        return answers, model.out.name
+        return answers, model.out.model_dump_json()
 
     def _embed_some(self, after: int) -> None:
         """Embed submissions that have no embedding of the model in use, and pass the rest on."""

@@ -71,7 +71,7 @@ def test_a_job_answers_as_classify_does_item_by_item(working: Portal) -> None:
     assert taken.headers["location"] == f"/v1/jobs/{job['id']}"
     assert (job["state"], job["total"], job["done"], job["result"]) == ("queued", 42, 2, None)
     job = _ended(working, job["id"])
-    assert (job["state"], job["done"], job["failed"], job["model"]) == ("finished", 42, 2, "stub")
+    assert (job["state"], job["done"], job["failed"], job["model"]["name"]) == ("finished", 42, 2, "stub")
     expected = working.client.post("/v1/classify", json={"items": items, "axes": ["sdg"], "all_scores": True})
     assert _lines(working, job) == expected.json()["items"]
 

@@ -271,7 +271,7 @@ class Job:
         total: items that it has.
         done: items that are answered, with those that failed.
         failed: items that were answered with a problem.
-        model: name and version of the one that answered last.
+        model: name and versions of the one that answered last, as JSON.
         problem: why it failed.
         turn: number of the next part; see :class:`~service.store.tables.JobRow`.
     """
