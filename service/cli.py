@@ -31,7 +31,8 @@ from nlp.reading import read_documents, read_stream
 from nlp.records import Document, Failure
 from service.exporting import EXPORTS
 from service.settings import Settings
-from service.store import Store, open_store
+from service.store import Store, back_up, open_store
+from service.store import restore as restore_backup
 from service.writing import WRITERS
 
 _TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools", "jinja2")
@@ -322,6 +323,36 @@ def audit_verify(noted: str | None, database: str | None) -> None:
         stack.callback(store.close)
         report = stack.enter_context(store.read()).verify_audit(noted)
     click.echo(f"{report.entries} entries, all as written; the last has the hash {report.head}")
+
+
+@cli.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@_database
+def backup(target: Path, database: str | None) -> None:
+    """Write the whole database to a new file, as it is at one moment; the service may go on meanwhile.
+
+    The file holds all texts and secrets: keep it as the database is kept.
+    """
+    store = _existing_store(database)
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        report = back_up(store, target)
+    click.echo(
+        f"{target}: {report.entries} entries in the audit log, all as written; the last has the hash {report.head}"
+    )
+
+
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--database", help="Path or URL of a new database; the setting of the service if not given.")
+def restore(source: Path, database: str | None) -> None:
+    """Fill a new database from a backup; SQLite or PostgreSQL, whichever the backup was made of."""
+    settings = Settings()
+    store = open_store(database or settings.database, busy_seconds=settings.busy_seconds)
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        report = restore_backup(source, store)
+    click.echo(f"{report.entries} entries in the audit log, all as written; the last has the hash {report.head}")
 
 
 def main() -> None:

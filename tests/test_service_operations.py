@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from conftest import SCHOOL, WATER, Portal
 from fastapi.testclient import TestClient
 from test_service_jobs import _until
@@ -37,10 +38,12 @@ from nlp.errors import (
 )
 from nlp.taxonomy import Taxonomy
 from service.app import create_app
+from service.cli import cli
 from service.language import ARABIC
 from service.observing import configure_log
 from service.problems import problem_of
 from service.settings import Settings
+from service.store import back_up, open_store, restore
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,7 +54,7 @@ def client(stub: Tagger) -> Iterator[TestClient]:
         yield client
 
 
-_THREE = ("1", "a.jsonl:2", "3")
+_LINES = b'{"id": 1, "text": "x"}\nno json\n{"id": 3, "text": "%s"}' % (b"x" * 201)
 
 
 def _send(client: TestClient, name: str, data: bytes, query: str = ""):  # type: ignore[no-untyped-def]
@@ -65,7 +68,7 @@ def _send(client: TestClient, name: str, data: bytes, query: str = ""):  # type:
         ("a.md", b"\xff\xfe" + WATER.encode("utf-16-le"), ["a.md"], [200]),
         ("a.csv", f"id;comment\n7;{WATER}\n;\n8;\n".encode(), ["7", "8"], [200, 422]),
         ("a.tsv", f"text\n{WATER}\n".encode(), ["a.tsv:2"], [200]),
-        ("a.jsonl", b'{"id": 1, "text": "x"}\nn\n{"id": 3, "text": "%s"}' % (b"x" * 201), list(_THREE), [200, 422, 413]),
+        ("a.jsonl", _LINES, ["1", "a.jsonl:2", "3"], [200, 422, 413]),
         ("a.txt", b"\x80\x81", ["a.txt"], [422]),
         ("a.txt", b"%PDF-1.7", ["a.txt"], [422]),
         ("a.csv", b"", ["a.csv"], [422]),
@@ -365,3 +368,54 @@ def test_every_problem_of_the_service_has_arabic_words() -> None:
 
 def _kinds(*roots: type[MusannifError]) -> set[type[MusannifError]]:
     return {*roots, *(one for root in roots for one in root.__subclasses__())}
+
+
+# --- backups -----------------------------------------------------------------------------------------------------
+
+
+def test_a_backup_is_restored_into_either_kind_and_the_service_goes_on(portal: Portal, tmp_path: Path) -> None:
+    for number in range(3):
+        portal.put(f"n{number}", WATER)
+    portal.review("n1", "confirm goals:6")
+    portal.client.post("/v1/jobs", json={"items": [{"text": WATER}]})
+    kept = portal.client.get("/v1/submissions").json()
+    target = tmp_path / "backup.sqlite"
+    report = back_up(portal.app.state.runtime.store, target)
+    assert not list(tmp_path.glob("backup.sqlite*-wal"))
+    with pytest.raises(StoreError, match="there already"):
+        back_up(portal.app.state.runtime.store, target)
+    with pytest.raises(StoreError, match="an empty one"):
+        restore(target, portal.app.state.runtime.store)
+    store = open_store(str(tmp_path / "other.sqlite"))
+    assert restore(target, store) == report
+    store.close()
+    other = Portal(portal.app.state.runtime.model.tagger.taxonomy, str(tmp_path / "other.sqlite"))
+    with other.client:
+        assert other.client.get("/v1/submissions").json() == kept
+        assert other.put("n3", WATER).status_code == 201
+        with other.app.state.runtime.store.read() as reader:
+            assert reader.verify_audit().entries == report.entries + 1
+
+
+def test_a_backup_of_sqlite_moves_to_postgresql(taxonomy: Taxonomy, tmp_path: Path, database: str) -> None:
+    source = Portal(taxonomy, str(tmp_path / "source.sqlite"))
+    with source.client:
+        source.put("a", WATER)
+        back_up(source.app.state.runtime.store, tmp_path / "backup.sqlite")
+    store = open_store(database)
+    restore(tmp_path / "backup.sqlite", store)
+    store.close()
+    target = Portal(taxonomy, database)
+    with target.client:
+        assert target.get("a").json()["text"] == WATER
+        assert target.put("b", WATER).status_code == 201
+        assert target.review("a", "confirm goals:6").status_code == 200
+
+
+def test_the_commands_of_backups(portal: Portal, database: str, tmp_path: Path) -> None:
+    portal.put("a", WATER)
+    run = CliRunner()
+    made = run.invoke(cli, ["backup", str(tmp_path / "b.sqlite"), "--database", database])
+    assert (made.exit_code, "1 entries in the audit log" in made.output) == (0, True)
+    filled = run.invoke(cli, ["restore", str(tmp_path / "b.sqlite"), "--database", str(tmp_path / "new.sqlite")])
+    assert (filled.exit_code, made.output.split()[-1]) == (0, filled.output.split()[-1])

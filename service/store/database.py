@@ -39,6 +39,11 @@ class Store:
         self._engine = engine
         self._writing = engine.execution_options(immediate=True)
 
+    @property
+    def engine(self) -> Engine:
+        """The database itself, for the modules of the store."""
+        return self._engine
+
     @contextmanager
     def read(self) -> Iterator[Reader]:
         """Questions in one transaction.
