@@ -16,6 +16,7 @@ MusannifError
 │   └── DeadlineError       the model did not come to a text in time
 ├── JobError                a job that is not in the state which the request needs
 ├── WebhookError            an address that no webhook may call
+├── ServiceError            what the service refused to a client, or a service that does not answer
 ├── BaseModelError          pretrained weights that cannot be read or do not prove equal
 ├── TrainingError           a training run that cannot start, resume or finish
 └── StoreError              what the service keeps: a database that cannot be opened or is not of this version
@@ -126,6 +127,18 @@ class JobError(MusannifError):
 
 class WebhookError(MusannifError):
     """An address is none that a webhook may call."""
+
+
+class ServiceError(MusannifError):
+    """The service refused what a client asked, or did not answer.
+
+    Args:
+        status: of the answer; 0 if there was none.
+    """
+
+    def __init__(self, found: str, *, status: int, expected: str = "", remedy: str = "") -> None:
+        self.status = status
+        super().__init__(found, expected=expected, remedy=remedy)
 
 
 class BaseModelError(MusannifError):
