@@ -38,6 +38,7 @@ format: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m training.benchmark
+	$(BIN)/python -m service.benchmark
 
 serve: $(VENV)/.serving
 	$(BIN)/musannif serve

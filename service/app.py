@@ -111,6 +111,7 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
         version=nlp.__version__,
         description="Tags Arabic texts about government practices: SDG goals and targets, technologies, RITE.",
         lifespan=lifespan,
+        responses=problems.RESPONSES,
     )
     app.state.settings = settings
     app.state.clock = clock

@@ -49,7 +49,10 @@ def configure_log(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [output]
     root.setLevel(settings.log_level.upper())
-    for name, level in (("uvicorn.access", logging.CRITICAL), ("huey", logging.WARNING), ("httpx", logging.WARNING)):
+    for name, level in (
+        ("uvicorn.access", logging.CRITICAL),
+        *((one, logging.WARNING) for one in ("huey", "httpx", "alembic")),
+    ):
         logging.getLogger(name).setLevel(level)
 
 

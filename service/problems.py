@@ -34,6 +34,13 @@ from service.language import ARABIC, language
 
 MEDIA_TYPE = "application/problem+json"
 
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+# What every route may answer besides, for its description.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "The request cannot be answered: a problem of RFC 9457.", "content": _CONTENT},
+    "5XX": {"description": "The service cannot answer now: a problem of RFC 9457.", "content": _CONTENT},
+}
+
 _STATUS: dict[type[MusannifError], HTTPStatus] = {
     TextTooLongError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     NotStoredError: HTTPStatus.NOT_FOUND,

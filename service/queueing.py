@@ -19,7 +19,6 @@ from nlp.errors import StoreError
 from service.settings import Settings
 from service.store.database import database_url
 
-_NAME = "musannif"
 _TIMES = ("eta", "expires_resolved")
 
 
@@ -40,8 +39,12 @@ class JsonSerializer(Serializer):  # type: ignore[misc]
         return Message(**fields)
 
 
-def open_queue(settings: Settings) -> Huey:
-    """The queue of the settings.
+def open_queue(settings: Settings, name: str) -> Huey:
+    """A queue in the place of the settings.
+
+    Args:
+        settings: of the service.
+        name: of the queue; those of other names lie beside it.
 
     Raises:
         StoreError: its place cannot be used, or the driver of Redis is missing.
@@ -51,7 +54,7 @@ def open_queue(settings: Settings) -> Huey:
         try:
             from huey import RedisHuey
 
-            return RedisHuey(_NAME, url=location, results=False, serializer=JsonSerializer())
+            return RedisHuey(f"musannif-{name}", url=location, results=False, serializer=JsonSerializer())
         except (ImportError, ValueError) as error:
             raise StoreError(
                 f"the queue on Redis cannot be used: {error}",
@@ -62,7 +65,11 @@ def open_queue(settings: Settings) -> Huey:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SqliteHuey(
-            _NAME, filename=str(path), results=False, serializer=JsonSerializer(), timeout=settings.busy_seconds
+            f"musannif-{name}",
+            filename=str(path),
+            results=False,
+            serializer=JsonSerializer(),
+            timeout=settings.busy_seconds,
         )
     except Exception as error:
         raise StoreError(

@@ -154,7 +154,7 @@ class InfoResponse(BaseModel):
 
     version: str
     model: ModelOut
-    limits: dict[str, float]
+    limits: dict[str, int | float]
 
 
 class HealthResponse(BaseModel):

@@ -34,7 +34,9 @@ JOB_ENDED = {
 # A part of a job: little enough that a lost one is soon done again, and that many jobs share the model fairly.
 _PART_ITEMS = 16
 _PART_CHARACTERS = 32_000
-_MESSAGES = 100
+# Messages that wait to be posted, and threads that post them: a receiver that does not answer holds up no job.
+_MESSAGES = 20
+_POSTERS = 2
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +46,8 @@ class Background:
 
     Args:
         settings: of the service.
-        queue: wakes workers.
+        queue: wakes those who work on jobs.
+        post: wakes those who post messages to webhooks.
         store: says what is to be done, and keeps what was.
         model: gives the model in use.
         clock: dates what is written.
@@ -55,6 +58,7 @@ class Background:
         self,
         settings: Settings,
         queue: Huey,
+        post: Huey,
         store: Store,
         model: Callable[[], Model],
         clock: Clock,
@@ -62,14 +66,15 @@ class Background:
     ) -> None:
         self._settings = settings
         self._queue = queue
+        self._post = post
         self._store = store
         self._model = model
         self._clock = clock
         self._sender = sender
         self._lease = timedelta(seconds=settings.job_lease_seconds)
-        self._threads: Threads | None = None
+        self._threads: list[Threads] = []
         self._job = queue.task(name="job")(self._work)
-        self._message = queue.task(name="message")(self._deliver)
+        self._message = post.task(name="message")(self._deliver)
         self._embed = queue.task(name="embed")(self._embed_some)
         # Whoever wakes first does it for all: what is due is taken in one transaction.
         queue.periodic_task(lambda _: True, name="sweep")(self.sweep)
@@ -82,15 +87,19 @@ class Background:
     def start(self, threads: int) -> None:
         """Start to work."""
         if threads:
-            self._threads = Threads(self._queue, threads)
-            self._threads.start()
+            self._threads = [Threads(self._queue, threads), Threads(self._post, _POSTERS)]
+            for some in self._threads:
+                some.start()
             self.refresh_embeddings()
 
     def stop(self) -> None:
         """Finish the parts that were begun; the rest waits in the store for the next start."""
-        if self._threads is not None:
-            self._threads.stop(graceful=True)
+        for some in self._threads:
+            some.stop_flag.set()
+        for some in self._threads:
+            some.stop(graceful=True)
         self._queue.storage.close()
+        self._post.storage.close()
 
     def check(self) -> None:
         """Raise if the queue does not answer."""
@@ -113,16 +122,17 @@ class Background:
             for job in jobs:
                 if job.state.ended:
                     announce(writer, job)
-            patience = timedelta(seconds=6 * self._settings.webhook_seconds)
-            messages = writer.webhooks.take_due(lease=patience, limit=_MESSAGES)
+            room = max(0, _MESSAGES - self._post.storage.queue_size())
+            patience = timedelta(seconds=2 * _MESSAGES * self._settings.webhook_seconds)
+            messages = writer.webhooks.take_due(lease=patience, limit=room)
             age = timedelta(days=self._settings.job_days)
             writer.webhooks.forget(age)
             forgotten = writer.jobs.forget(age)
         for job in jobs:
             if not job.state.ended:
                 self.wake(job)
-        for sequence in messages:
-            self._send(self._message, sequence)
+        for sequence, tries in messages:
+            self._send(self._message, sequence, tries)
         if forgotten:
             self._store.empty_log()
 
@@ -183,15 +193,15 @@ class Background:
         """Embed what the model in use has not embedded."""
         self._send(self._embed, 0)
 
-    def _deliver(self, sequence: int) -> None:
-        """Post one message."""
+    def _deliver(self, sequence: int, tries: int) -> None:
+        """Post a message that was tried so often before."""
         with self._store.read() as reader:
             delivery = reader.webhooks.delivery(sequence)
-        if delivery is None or delivery.state is not DeliveryState.WAITING:
+        if delivery is None or delivery.state is not DeliveryState.WAITING or delivery.tries != tries:
             return
         outcome = self._sender.post(delivery, self._clock())
-        last = delivery.tries + 1 >= self._settings.webhook_tries
-        again = None if outcome.problem is None or last else backoff(delivery.tries)
+        last = tries + 1 >= self._settings.webhook_tries
+        again = None if outcome.problem is None or last else backoff(tries)
         with self._store.write(self._clock()) as writer:
             writer.webhooks.record(sequence, status=outcome.status, problem=outcome.problem, again=again)
 

@@ -245,6 +245,21 @@ def test_old_jobs_are_forgotten_with_their_answers(store: Store) -> None:
         assert connection.exec_driver_sql("SELECT count(*) FROM job_items").scalar() == 3
 
 
+def test_a_locked_database_delays_a_job_and_loses_nothing(taxonomy: Taxonomy, database: str) -> None:
+    portal = Portal(taxonomy, database, job_threads=1, busy_seconds=0.2, job_lease_seconds=1)
+    with portal.client:
+        read = portal.tagged
+        job = portal.client.post("/v1/jobs", json={"items": [{"id": n, "text": WATER} for n in range(60)]}).json()
+        _until(lambda: portal.tagged > read, "the first text")
+        runtime = portal.app.state.runtime
+        with runtime.store.write(portal.app.state.clock()):
+            refused = portal.put("a", WATER)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        job = _ended(portal, job["id"])
+        assert (job["state"], job["done"], job["failed"]) == ("finished", 60, 0)
+        assert [line["id"] for line in _lines(portal, job)] == list(range(60))
+
+
 # --- killed workers ----------------------------------------------------------------------------------------------
 
 # A worker whose tagger notes each text when it has read it, and stops for ever at the word given.
@@ -391,7 +406,7 @@ def test_two_workers_share_jobs_and_do_each_item_once(
 
 
 def test_the_queue_holds_no_pickles(tmp_path: Path) -> None:
-    queue = open_queue(Settings(queue=str(tmp_path / "queue.sqlite")))
+    queue = open_queue(Settings(queue=str(tmp_path / "queue.sqlite")), "test")
     seen: list[tuple[str, int]] = []
 
     @queue.task(name="task")  # type: ignore[untyped-decorator]

@@ -119,6 +119,25 @@ def test_malformed_multipart_is_a_problem(client: TestClient) -> None:
         )
 
 
+@pytest.mark.parametrize("path", ["/v1/classify", "/v1/jobs", "/v1/similar", "/v1/webhooks", "/v1/submissions"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"items": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b"\xff\xfe{",
+        b'"\\ud800"',
+        b"NaN",
+        b"",
+    ],
+)
+def test_bodies_that_are_no_requests_are_problems(client: TestClient, path: str, body: bytes) -> None:
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_the_taxonomy_has_an_etag(client: TestClient) -> None:
     first = client.get("/v1/taxonomy")
     tag = first.headers["etag"]

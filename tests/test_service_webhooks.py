@@ -65,9 +65,9 @@ def _drain(portal: Portal) -> None:
     """Do what is due, as workers do."""
     background = portal.app.state.runtime.background
     background.sweep()
-    queue = background._queue
-    while task := queue.dequeue():
-        queue.execute(task)
+    for queue in (background._queue, background._post):
+        while task := queue.dequeue():
+            queue.execute(task)
 
 
 @pytest.fixture
@@ -81,6 +81,7 @@ def test_ended_jobs_and_confirmed_submissions_are_told_with_a_signature(hooked: 
     made = hooked.client.post("/v1/webhooks", json={"url": receiver.url})
     assert made.status_code == 201
     job = hooked.client.post("/v1/jobs", json={"items": [{"text": WATER}]}).json()
+    _drain(hooked)
     _drain(hooked)
     hooked.put("a", WATER)
     hooked.review("a", "confirm goals:6")

@@ -124,8 +124,8 @@ class WebhookWriter(Webhooks):
                 )
         self._session.flush()
 
-    def take_due(self, *, lease: timedelta, limit: int) -> list[int]:
-        """Sequences of messages that are to be sent now; nobody else is given them before the lease has passed."""
+    def take_due(self, *, lease: timedelta, limit: int) -> list[tuple[int, int]]:
+        """Messages to be sent now, as sequence and tries before; nobody else is given them before the lease is over."""
         rows = self._session.scalars(
             select(DeliveryRow)
             .where(DeliveryRow.state == DeliveryState.WAITING.value, DeliveryRow.due <= self._at)
@@ -135,7 +135,7 @@ class WebhookWriter(Webhooks):
         for row in rows:
             row.due = self._at + lease
         self._session.flush()
-        return [row.id for row in rows]
+        return [(row.id, row.tries) for row in rows]
 
     def record(self, sequence: int, *, status: int | None, problem: str | None, again: timedelta | None) -> None:
         """Keep what came of a try.
