@@ -13,9 +13,13 @@ import nlp
 from models.tagger import Options, Tagger
 from nlp.errors import InvalidTextError
 from nlp.records import Classification, Document, Failure
-from service import problems, reviews, submissions
+from service import audits, problems, reviews, sessions, submissions
+from service.access import Access, require_credentials
 from service.dependencies import Clock, Model, ModelDep, SettingsDep, StoreDep, open_model, utc_now
-from service.limits import BodyLimit
+from service.gate import Gate
+from service.headers import SecurityHeaders, documentation_policy
+from service.languages import AnswerLanguage
+from service.limits import BodyLimit, ConcurrencyLimit
 from service.schemas import (
     ClassifyRequest,
     ClassifyResponse,
@@ -24,6 +28,7 @@ from service.schemas import (
     ItemIn,
     ItemOut,
 )
+from service.scopes import describe
 from service.settings import Settings
 from service.store import open_store
 
@@ -87,8 +92,7 @@ def taxonomy(model: ModelDep) -> dict[str, Any]:
 @router.get("/v1/info", tags=["model"])
 def info(model: ModelDep, settings: SettingsDep) -> InfoResponse:
     """Versions and limits."""
-    limits = {name: getattr(settings, name) for name in ("most_items", "most_characters", "most_bytes", "most_page")}
-    return InfoResponse(version=nlp.__version__, model=model.out, limits=limits)
+    return InfoResponse(version=nlp.__version__, model=model.out, limits=settings.limits)
 
 
 @router.get("/healthz", tags=["operations"])
@@ -119,6 +123,8 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
         app.state.model = open_model(settings, tagger)
         app.state.store = open_store(settings.database, busy_seconds=settings.busy_seconds)
         try:
+            require_credentials(settings, app.state.store, clock)
+            app.state.access = Access(settings, app.state.store, clock)
             yield
         finally:
             app.state.store.close()
@@ -132,8 +138,14 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
     )
     app.state.settings = settings
     app.state.clock = clock
+    # The last is the first that a request meets.
     app.add_middleware(BodyLimit, most_bytes=settings.most_bytes)
+    app.add_middleware(Gate, cookie=settings.session_cookie)
+    app.add_middleware(ConcurrencyLimit, most=settings.most_at_once)
+    app.add_middleware(SecurityHeaders, documentation_policy=documentation_policy(app))
+    app.add_middleware(AnswerLanguage)
     problems.install(app)
-    for one in (router, submissions.router, reviews.router):
+    for one in (router, sessions.router, submissions.router, reviews.router, audits.router):
         app.include_router(one)
+    describe(app, settings.session_cookie)
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TextIO
@@ -25,9 +25,11 @@ from models.tagger import Options
 from nlp.errors import MusannifError, UnknownFormatError
 from nlp.reading import read_documents, read_stream
 from nlp.records import Document, Failure
+from service.access_commands import keys, users
 from service.exporting import EXPORTS
+from service.options import database_option, opened_store
 from service.settings import Settings
-from service.store import Store, open_store
+from service.store import open_store
 from service.writing import WRITERS
 
 _TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools", "jinja2")
@@ -162,13 +164,16 @@ def serve(host: str | None, port: int | None, bundle: Path | None) -> None:
     """Serve the API; the documentation is at /docs."""
     import uvicorn
 
+    from service.access import require_credentials
     from service.app import create_app
+    from service.dependencies import utc_now
 
     given = {"host": host, "port": port, "bundle": bundle}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     verify_bundle(settings.bundle)
-    open_store(settings.database, busy_seconds=settings.busy_seconds).close()
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port)
+    with closing(open_store(settings.database, busy_seconds=settings.busy_seconds)) as store:
+        require_credentials(settings, store, utc_now)
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, server_header=False)
 
 
 @cli.group(cls=_ExtendableGroup)
@@ -213,14 +218,6 @@ def bundle_rollback(current: Path) -> None:
     click.echo(f"{current}: {rollback(current).model}")
 
 
-_database = click.option("--database", help="Path or URL of the database; the setting of the service if not given.")
-
-
-def _existing_store(database: str | None) -> Store:
-    settings = Settings()
-    return open_store(database or settings.database, create=False, busy_seconds=settings.busy_seconds)
-
-
 @cli.group(cls=_ExtendableGroup)
 def reviews() -> None:
     """Reviewers' decisions."""
@@ -230,7 +227,7 @@ def reviews() -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="File to write; standard output if not given.")
 @click.option("--format", "form", type=click.Choice(list(EXPORTS)), help="By the suffix of --output if not given.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="The bundle whose taxonomy names the labels.")
-@_database
+@database_option
 def reviews_export(output: Path | None, form: str | None, bundle: Path | None, database: str | None) -> None:
     """Write the texts with the labels that reviewers settled.
 
@@ -248,10 +245,9 @@ def reviews_export(output: Path | None, form: str | None, bundle: Path | None, d
         )
     export = EXPORTS[form or forms[suffix]]
     taxonomy = load_bundle_taxonomy(bundle or Settings().bundle)
-    store = _existing_store(database)
     partial = output.with_name(output.name + ".partial") if output else None
     with ExitStack() as stack:
-        stack.callback(store.close)
+        store = stack.enter_context(opened_store(database))
         stream = stack.enter_context(partial.open("wb")) if partial else sys.stdout.buffer
         for piece in export_pieces(store, taxonomy, export):
             stream.write(piece)
@@ -266,17 +262,19 @@ def audit() -> None:
 
 @audit.command("verify")
 @click.option("--noted", help="A hash that this command printed before; it must still be in the log.")
-@_database
+@database_option
 def audit_verify(noted: str | None, database: str | None) -> None:
     """Walk along the chain of the audit log and name the first entry that was altered, removed or slipped in.
 
     The hash that it prints, noted elsewhere, proves later that no entry was cut off the end.
     """
-    store = _existing_store(database)
-    with ExitStack() as stack:
-        stack.callback(store.close)
-        report = stack.enter_context(store.read()).verify_audit(noted)
+    with opened_store(database) as store, store.read() as reader:
+        report = reader.verify_audit(noted)
     click.echo(f"{report.entries} entries, all as written; the last has the hash {report.head}")
+
+
+cli.add_command(keys)
+cli.add_command(users)
 
 
 def main() -> None:

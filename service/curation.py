@@ -14,14 +14,12 @@ from models.tagger import Options
 from nlp.errors import NotStoredError, ReadingError
 from nlp.records import Document, Failure
 from nlp.taxonomy import Taxonomy
+from service.callers import CallerDep
 from service.dependencies import Clock, ClockDep, Model, ModelDep, SettingsDep, StoreDep
 from service.preconditions import Condition
 from service.settling import check_verdicts
 from service.store import Store
 from service.store.records import Answer, Draft, Repeatable, Submission, Tagging, Verdict
-
-# Until the service knows its callers, whoever reaches it is the same actor.
-ACTOR = "api"
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +34,7 @@ class Curation:
         model: tags texts.
         store: keeps them.
         clock: dates what is written.
+        actor: who asks, for the audit log.
         most_characters: longer texts are refused.
         remembered: how long answers to repeatable requests are kept.
     """
@@ -43,6 +42,7 @@ class Curation:
     model: Model
     store: Store
     clock: Clock
+    actor: str
     most_characters: int
     remembered: timedelta
 
@@ -86,7 +86,7 @@ class Curation:
                     continue  # the text was changed by another hand in between
                 if existing is None and draft.language is None:
                     draft = replace(draft, language=_language_of(draft.text))
-                kept = writer.put(draft, tagging if needed else None, actor=ACTOR)
+                kept = writer.put(draft, tagging if needed else None, actor=self.actor)
                 answer = render(kept, existing is None)
                 writer.forget_answers(self.remembered)
                 writer.keep_answer(request, draft.external_id, answer)
@@ -133,7 +133,7 @@ class Curation:
         with self.store.write(self.clock()) as writer:
             if submission := writer.submission(external_id):
                 condition.check(submission)
-            writer.delete(external_id, actor=ACTOR)
+            writer.delete(external_id, actor=self.actor)
         self.store.empty_log()
 
     def _tag(self, draft: Draft) -> Tagging:
@@ -166,8 +166,9 @@ def _language_of(text: str) -> str | None:
     return "ar" if 2 * arabic > len(letters) else None
 
 
-def _curation(model: ModelDep, store: StoreDep, clock: ClockDep, settings: SettingsDep) -> Curation:
-    return Curation(model, store, clock, settings.most_characters, timedelta(hours=settings.repeat_hours))
+def _curation(model: ModelDep, store: StoreDep, clock: ClockDep, caller: CallerDep, settings: SettingsDep) -> Curation:
+    remembered = timedelta(hours=settings.repeat_hours)
+    return Curation(model, store, clock, caller.actor, settings.most_characters, remembered)
 
 
 CurationDep = Annotated[Curation, Depends(_curation)]

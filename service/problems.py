@@ -13,15 +13,23 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from nlp.errors import (
+    AccessError,
+    AuditError,
+    ForbiddenError,
     MusannifError,
     NotStoredError,
     PreconditionError,
+    RateLimitError,
     ReadingError,
     StoreBusyError,
     StoreError,
     TaxonomyError,
     TextTooLongError,
+    UnknownCallerError,
 )
+from service.arabic import ARABIC
+from service.headers import SECURITY_HEADERS
+from service.languages import LANGUAGE
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -30,12 +38,22 @@ _STATUS: dict[type[MusannifError], HTTPStatus] = {
     NotStoredError: HTTPStatus.NOT_FOUND,
     PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     StoreBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    AuditError: HTTPStatus.CONFLICT,
+    UnknownCallerError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
+    RateLimitError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 
 
 def problem(status: int, detail: str, kind: str = "about:blank", title: str = "") -> dict[str, Any]:
-    """The body of a problem."""
-    return {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
+    """The body of a problem, in the language of the request at hand."""
+    title = title or HTTPStatus(status).phrase
+    words = ARABIC.get(str(status) if kind == "about:blank" else kind)
+    if LANGUAGE.get() == "ar" and words:
+        title, sentence = words
+        # The finding is set off as one piece, so that it does not mix with the Arabic around it.
+        detail = f"{sentence} \u2068{detail}\u2069" if sentence.endswith(":") else sentence
+    return {"type": kind, "title": title, "status": status, "detail": detail}
 
 
 def problem_of(error: MusannifError) -> dict[str, Any]:
@@ -53,7 +71,20 @@ def faults_of(errors: Sequence[Any]) -> str:
 
 def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
     """A response that carries a problem."""
+    headers = {"Content-Language": LANGUAGE.get(), "Vary": "Accept-Language", **(headers or {})}
     return JSONResponse(body, status_code=body["status"], media_type=MEDIA_TYPE, headers=headers)
+
+
+def error_response(error: MusannifError) -> JSONResponse:
+    """The answer to a request that ended in an error of ours."""
+    headers = {}
+    if isinstance(error, RateLimitError):
+        headers["Retry-After"] = str(error.retry_after)
+    elif isinstance(error, StoreBusyError):
+        headers["Retry-After"] = "1"
+    elif isinstance(error, UnknownCallerError):
+        headers["WWW-Authenticate"] = 'Bearer realm="musannif"'
+    return problem_response(problem_of(error), headers)
 
 
 def install(app: FastAPI) -> None:
@@ -61,10 +92,9 @@ def install(app: FastAPI) -> None:
 
     async def _known(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, MusannifError)
-        headers = {"Retry-After": "1"} if isinstance(error, StoreBusyError) else None
-        return problem_response(problem_of(error), headers)
+        return error_response(error)
 
-    for kind in (TaxonomyError, ReadingError, StoreError):
+    for kind in (TaxonomyError, ReadingError, StoreError, AccessError):
         app.add_exception_handler(kind, _known)
 
     @app.exception_handler(RequestValidationError)
@@ -77,4 +107,6 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(_: Request, __: Exception) -> JSONResponse:
-        return problem_response(problem(500, "an unexpected error; the log of the service has the details"))
+        # This answer is given outside of all middleware.
+        body = problem(500, "an unexpected error; the log of the service has the details")
+        return problem_response(body, SECURITY_HEADERS)
