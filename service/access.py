@@ -39,7 +39,7 @@ def require_credentials(settings: Settings, store: Store, clock: Clock) -> None:
         return
     at = clock()
     with store.read() as reader:
-        keys, users = reader.credentials.keys(), reader.credentials.users()
+        keys, users = reader.credentials.all_keys(), reader.credentials.all_users()
     if not any(key.usable(at) for key in keys) and all(user.disabled for user in users):
         raise AccessError(
             f"the service would listen on {settings.host} and has no key that holds",

@@ -57,7 +57,7 @@ def list_keys(database: str | None) -> None:
     """Show all keys by the prefix with which they begin."""
     at = utc_now()
     with opened_store(database) as store, store.read() as reader:
-        found = reader.credentials.keys()
+        found = reader.credentials.all_keys()
     table = Table("prefix", "name", "scopes", "created", "expires", "state")
     for key in found:
         state = "revoked" if key.revoked else "holds" if key.usable(at) else "expired"
@@ -109,7 +109,7 @@ def list_users(database: str | None) -> None:
     """Show all users."""
     at = utc_now()
     with opened_store(database) as store, store.read() as reader:
-        found = reader.credentials.users()
+        found = reader.credentials.all_users()
     table = Table("name", "scopes", "created", "state")
     for user in found:
         state = "disabled" if user.disabled else "locked" if user.locked(at) else "active"

@@ -30,7 +30,7 @@ class Credentials:
         row = self._key(prefix)
         return None if row is None else _key_of(row)
 
-    def keys(self) -> Sequence[ApiKey]:
+    def all_keys(self) -> Sequence[ApiKey]:
         """All keys in the order in which they were made, also those that open nothing any more."""
         return [_key_of(row) for row in self._session.scalars(select(KeyRow).order_by(KeyRow.id))]
 
@@ -39,7 +39,7 @@ class Credentials:
         row = self._user(name)
         return None if row is None else _user_of(row)
 
-    def users(self) -> Sequence[User]:
+    def all_users(self) -> Sequence[User]:
         """All users in the order in which they were made, also those that are disabled."""
         return [_user_of(row) for row in self._session.scalars(select(UserRow).order_by(UserRow.id))]
 
