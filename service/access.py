@@ -105,7 +105,7 @@ class Access:
         """Start a session.
 
         The session is new, whatever cookie came along. A wrong name, a wrong password and a locked or disabled account
-        are answered alike, and take the same time.
+        are answered alike, and take about the same time.
 
         Returns:
             The cookie, and who signed in.

@@ -138,10 +138,10 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
     )
     app.state.settings = settings
     app.state.clock = clock
-    # The last is the first that a request meets.
+    # The last is the first that a request meets. A slow sender takes no place among the requests in progress.
+    app.add_middleware(ConcurrencyLimit, most=settings.most_at_once)
     app.add_middleware(BodyLimit, most_bytes=settings.most_bytes)
     app.add_middleware(Gate, cookie=settings.session_cookie)
-    app.add_middleware(ConcurrencyLimit, most=settings.most_at_once)
     app.add_middleware(SecurityHeaders, documentation_policy=documentation_policy(app))
     app.add_middleware(AnswerLanguage)
     problems.install(app)

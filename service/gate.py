@@ -5,7 +5,7 @@ It decides before a byte of the body is read.
 
 from __future__ import annotations
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -13,6 +13,8 @@ from nlp.errors import MusannifError
 from service.access import Access
 from service.problems import error_response, problem, problem_response
 from service.scopes import Open, Operation, operation_of
+
+_THREADS = 8
 
 
 class Gate:
@@ -26,6 +28,8 @@ class Gate:
     def __init__(self, app: ASGIApp, cookie: str) -> None:
         self._app = app
         self._cookie = cookie
+        # Threads of its own: a refusal does not wait until texts are tagged.
+        self._threads = CapacityLimiter(_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or refuse it."""
@@ -37,9 +41,9 @@ class Gate:
         access: Access | None = getattr(request.app.state, "access", None)
         if access is not None:
             try:
-                request.state.caller = await run_in_threadpool(
-                    access.admit, operation, request.headers, request.cookies.get(self._cookie), scope["client"]
-                )
+                cookie = request.cookies.get(self._cookie)
+                asked = (operation, request.headers, cookie, scope["client"])
+                request.state.caller = await to_thread.run_sync(access.admit, *asked, limiter=self._threads)
             except MusannifError as error:
                 await error_response(error)(scope, receive, send)
                 return

@@ -12,6 +12,7 @@ from service.callers import Caller, CallerDep, Means
 from service.dependencies import SettingsDep
 from service.passwords import MOST_CHARACTERS
 from service.store.records import Scope
+from service.submission_schemas import Reviewer
 
 router = APIRouter(prefix="/v1/session", tags=["session"])
 
@@ -21,7 +22,7 @@ class SignInIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(max_length=MOST_CHARACTERS)
+    name: Reviewer
     password: SecretStr = Field(max_length=MOST_CHARACTERS)
 
 
