@@ -19,6 +19,11 @@ MusannifError
 ├── ServiceError            what the service refused to a client, or a service that does not answer
 ├── BaseModelError          pretrained weights that cannot be read or do not prove equal
 ├── TrainingError           a training run that cannot start, resume or finish
+├── AccessError             who asks cannot have it
+│   ├── UnknownCallerError  nobody knows who asks: no credentials, or none that hold
+│   ├── ForbiddenError      who asks is known, and may not do this
+│   ├── RateLimitError      who asks has asked too often (carries the seconds to wait)
+│   └── AccountError        a key or a user that cannot be made, found or changed
 └── StoreError              what the service keeps: a database that cannot be opened or is not of this version
     ├── StoreBusyError      the database did not answer in time; the same again may succeed
     ├── NotStoredError      there is nothing with this id
@@ -147,6 +152,34 @@ class BaseModelError(MusannifError):
 
 class TrainingError(MusannifError):
     """A training run cannot start, resume or finish."""
+
+
+class AccessError(MusannifError):
+    """Who asks cannot have it."""
+
+
+class UnknownCallerError(AccessError):
+    """Nobody knows who asks: there are no credentials, or none that hold."""
+
+
+class ForbiddenError(AccessError):
+    """Who asks is known, and may not do this."""
+
+
+class RateLimitError(AccessError):
+    """Who asks has asked too often.
+
+    Args:
+        retry_after: seconds after which it may be asked again, at least 1.
+    """
+
+    def __init__(self, found: str, *, retry_after: int, expected: str = "") -> None:
+        self.retry_after = retry_after
+        super().__init__(found, expected=expected, remedy=f"try again in {retry_after} s")
+
+
+class AccountError(AccessError):
+    """A key or a user cannot be made, found or changed."""
 
 
 class StoreError(MusannifError):

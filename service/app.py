@@ -13,16 +13,21 @@ from starlette.concurrency import run_in_threadpool
 
 import nlp
 from models.tagger import Tagger
-from service import jobs, models, problems, reviews, similar, submissions, webhooks
+from service import about, audits, jobs, problems, reviews, sessions, similar, submissions, webhooks
+from service.access import Access, require_credentials
 from service.answers import Batch, read_upload
 from service.clock import Clock, utc_now
 from service.dependencies import ModelDep, RuntimeDep, SettingsDep
-from service.limits import BodyLimit
+from service.gate import Gate
+from service.headers import SecurityHeaders, documentation_policy
+from service.languages import AnswerLanguage
+from service.limits import BodyLimit, ConcurrencyLimit
 from service.metrics import CONTENT_TYPE, Metrics
 from service.model import Model
 from service.observing import Observed, configure_log
 from service.runtime import open_runtime
 from service.schemas import ClassifyRequest, ClassifyResponse, FileQuery, HealthResponse, ItemIn, OptionsIn
+from service.scopes import describe
 from service.settings import Settings
 
 router = APIRouter()
@@ -102,7 +107,9 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with open_runtime(settings, tagger, clock, figures) as runtime:
+            require_credentials(settings, runtime.store, clock)
             app.state.runtime = runtime
+            app.state.access = Access(settings, runtime.store, clock)
             yield
 
     # The documentation pages bring their scripts along: nothing is fetched from outside.
@@ -116,19 +123,27 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
     app.state.settings = settings
     app.state.clock = clock
     app.state.metrics = figures
+    # The last is the first that a request meets. A slow sender takes no place among the requests in progress.
+    app.add_middleware(ConcurrencyLimit, most=settings.most_at_once)
     app.add_middleware(BodyLimit, most_bytes=settings.most_bytes)
+    app.add_middleware(Gate, cookie=settings.session_cookie)
+    app.add_middleware(SecurityHeaders, documentation_policy=documentation_policy(app))
+    app.add_middleware(AnswerLanguage)
     app.add_middleware(Observed, metrics=figures)
     problems.install(app)
     for one in (
         router,
-        models.router,
+        about.router,
+        sessions.router,
         submissions.router,
         reviews.router,
         similar.router,
         jobs.router,
         webhooks.router,
+        audits.router,
     ):
         app.include_router(one)
+    describe(app, settings.session_cookie)
     return app
 
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TextIO
@@ -29,9 +29,11 @@ from models.tagger import Options
 from nlp.errors import MusannifError, UnknownFormatError
 from nlp.reading import read_documents, read_stream
 from nlp.records import Document, Failure
+from service.access_commands import keys, users
 from service.exporting import EXPORTS
+from service.options import database_option, opened_store
 from service.settings import Settings
-from service.store import Store, back_up, open_store
+from service.store import back_up, open_store
 from service.store import restore as restore_backup
 from service.writing import WRITERS
 
@@ -172,11 +174,15 @@ def serve(host: str | None, port: int | None, bundle: Path | None, workers: int)
     """
     import uvicorn
 
+    from service.access import require_credentials
+    from service.clock import utc_now
+
     given = {"MUSANNIF_HOST": host, "MUSANNIF_PORT": port, "MUSANNIF_BUNDLE": bundle}
     os.environ.update({name: str(value) for name, value in given.items() if value is not None})
     settings = Settings()
     verify_bundle(settings.bundle)
-    open_store(settings.database, busy_seconds=settings.busy_seconds).close()
+    with closing(open_store(settings.database, busy_seconds=settings.busy_seconds)) as store:
+        require_credentials(settings, store, utc_now)
     with ExitStack() as stack:
         if workers > 1:
             # Before the library of the metrics is imported: it looks once.
@@ -259,14 +265,6 @@ def bundle_rollback(current: Path) -> None:
     click.echo(f"{current}: {rollback(current).model}")
 
 
-_database = click.option("--database", help="Path or URL of the database; the setting of the service if not given.")
-
-
-def _existing_store(database: str | None) -> Store:
-    settings = Settings()
-    return open_store(database or settings.database, create=False, busy_seconds=settings.busy_seconds)
-
-
 @cli.group(cls=_ExtendableGroup)
 def reviews() -> None:
     """Reviewers' decisions."""
@@ -276,7 +274,7 @@ def reviews() -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="File to write; standard output if not given.")
 @click.option("--format", "form", type=click.Choice(list(EXPORTS)), help="By the suffix of --output if not given.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="The bundle whose taxonomy names the labels.")
-@_database
+@database_option
 def reviews_export(output: Path | None, form: str | None, bundle: Path | None, database: str | None) -> None:
     """Write the texts with the labels that reviewers settled.
 
@@ -294,10 +292,9 @@ def reviews_export(output: Path | None, form: str | None, bundle: Path | None, d
         )
     export = EXPORTS[form or forms[suffix]]
     taxonomy = load_bundle_taxonomy(bundle or Settings().bundle)
-    store = _existing_store(database)
     partial = output.with_name(output.name + ".partial") if output else None
     with ExitStack() as stack:
-        stack.callback(store.close)
+        store = stack.enter_context(opened_store(database))
         stream = stack.enter_context(partial.open("wb")) if partial else sys.stdout.buffer
         for piece in export_pieces(store, taxonomy, export):
             stream.write(piece)
@@ -312,30 +309,26 @@ def audit() -> None:
 
 @audit.command("verify")
 @click.option("--noted", help="A hash that this command printed before; it must still be in the log.")
-@_database
+@database_option
 def audit_verify(noted: str | None, database: str | None) -> None:
     """Walk along the chain of the audit log and name the first entry that was altered, removed or slipped in.
 
     The hash that it prints, noted elsewhere, proves later that no entry was cut off the end.
     """
-    store = _existing_store(database)
-    with ExitStack() as stack:
-        stack.callback(store.close)
-        report = stack.enter_context(store.read()).verify_audit(noted)
+    with opened_store(database) as store, store.read() as reader:
+        report = reader.verify_audit(noted)
     click.echo(f"{report.entries} entries, all as written; the last has the hash {report.head}")
 
 
 @cli.command()
 @click.argument("target", type=click.Path(path_type=Path))
-@_database
+@database_option
 def backup(target: Path, database: str | None) -> None:
     """Write the whole database to a new file, as it is at one moment; the service may go on meanwhile.
 
     The file holds all texts and secrets: keep it as the database is kept.
     """
-    store = _existing_store(database)
-    with ExitStack() as stack:
-        stack.callback(store.close)
+    with opened_store(database) as store:
         report = back_up(store, target)
     click.echo(
         f"{target}: {report.entries} entries in the audit log, all as written; the last has the hash {report.head}"
@@ -347,12 +340,13 @@ def backup(target: Path, database: str | None) -> None:
 @click.option("--database", help="Path or URL of a new database; the setting of the service if not given.")
 def restore(source: Path, database: str | None) -> None:
     """Fill a new database from a backup; SQLite or PostgreSQL, whichever the backup was made of."""
-    settings = Settings()
-    store = open_store(database or settings.database, busy_seconds=settings.busy_seconds)
-    with ExitStack() as stack:
-        stack.callback(store.close)
+    with opened_store(database, create=True) as store:
         report = restore_backup(source, store)
     click.echo(f"{report.entries} entries in the audit log, all as written; the last has the hash {report.head}")
+
+
+cli.add_command(keys)
+cli.add_command(users)
 
 
 def main() -> None:

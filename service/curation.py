@@ -13,6 +13,7 @@ from models.tagger import Options
 from nlp.errors import NotStoredError, ReadingError
 from nlp.records import Document, Failure
 from nlp.taxonomy import Taxonomy
+from service.callers import CallerDep
 from service.clock import Clock
 from service.dependencies import ClockDep, ModelDep, SettingsDep, StoreDep
 from service.model import Model
@@ -20,9 +21,6 @@ from service.preconditions import Condition, replayed
 from service.settling import check_verdicts, settled_labels
 from service.store import Store
 from service.store.records import Answer, Draft, Repeatable, Submission, Tagging, Verdict
-
-# Until the service knows its callers, whoever reaches it is the same actor.
-ACTOR = "api"
 
 Render = Callable[[Submission, bool], Answer]
 
@@ -35,6 +33,7 @@ class Curation:
         model: tags texts.
         store: keeps them.
         clock: dates what is written.
+        actor: who asks, for the audit log.
         most_characters: longer texts are refused.
         remembered: how long answers to repeatable requests are kept.
     """
@@ -42,6 +41,7 @@ class Curation:
     model: Model
     store: Store
     clock: Clock
+    actor: str
     most_characters: int
     remembered: timedelta
 
@@ -86,10 +86,10 @@ class Curation:
                 if existing is None and draft.language is None:
                     draft = replace(draft, language=_language_of(draft.text))
                 if needed and tagged:
-                    kept = writer.put(draft, tagged.tagging, actor=ACTOR)
+                    kept = writer.put(draft, tagged.tagging, actor=self.actor)
                     writer.embeddings.put(kept.key, draft.text, tagged.embedding, tagged.tagging.model)
                 else:
-                    kept = writer.put(draft, None, actor=ACTOR)
+                    kept = writer.put(draft, None, actor=self.actor)
                 answer = render(kept, existing is None)
                 writer.forget_answers(self.remembered)
                 writer.keep_answer(request, draft.external_id, answer)
@@ -140,7 +140,7 @@ class Curation:
         with self.store.write(self.clock()) as writer:
             if submission := writer.submission(external_id):
                 condition.check(submission)
-            writer.delete(external_id, actor=ACTOR)
+            writer.delete(external_id, actor=self.actor)
         self.store.empty_log()
 
     def _tag(self, draft: Draft) -> _Tagged:
@@ -172,8 +172,9 @@ def _language_of(text: str) -> str | None:
     return "ar" if 2 * arabic > len(letters) else None
 
 
-def _curation(model: ModelDep, store: StoreDep, clock: ClockDep, settings: SettingsDep) -> Curation:
-    return Curation(model, store, clock, settings.most_characters, timedelta(hours=settings.repeat_hours))
+def _curation(model: ModelDep, store: StoreDep, clock: ClockDep, caller: CallerDep, settings: SettingsDep) -> Curation:
+    remembered = timedelta(hours=settings.repeat_hours)
+    return Curation(model, store, clock, caller.actor, settings.most_characters, remembered)
 
 
 CurationDep = Annotated[Curation, Depends(_curation)]

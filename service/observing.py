@@ -12,7 +12,6 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.language import language, preferred
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -78,7 +77,6 @@ class Observed:
         given = dict(scope["headers"]).get(REQUEST_ID.lower().encode(), b"")
         request_id = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        language.set(preferred(dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")))
         started = time.perf_counter()
         status = 500
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Response
 
 from nlp.errors import PreconditionError
+from service.callers import CallerDep
 from service.store.records import Answer, Repeatable, Submission
 
 
@@ -60,15 +61,25 @@ def _condition(
 
 
 ConditionDep = Annotated[Condition, Depends(_condition)]
-KeyDep = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        max_length=200,
-        pattern="^[!-~]+$",
-        description="Of your choice; the same request with the same key is answered the same and done once.",
-    ),
-]
+
+
+def _repeat_key(
+    caller: CallerDep,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            max_length=200,
+            pattern="^[!-~]+$",
+            description="Of your choice; the same request with the same key is answered the same and done once.",
+        ),
+    ] = None,
+) -> str | None:
+    """The key, set off from those of other callers: no name of a caller holds a slash."""
+    return key and f"{caller.actor}/{key}"
+
+
+KeyDep = Annotated[str | None, Depends(_repeat_key)]
 
 
 def replayed(answer: Answer) -> Answer:
@@ -85,7 +96,7 @@ def repeatable(key: str | None, *request: Any) -> Repeatable | None:
     """The mark of a request with its key; ``None`` if it has none.
 
     Args:
-        key: of the header.
+        key: of the header, with its caller.
         request: method, address and body, as JSON.
     """
     if key is None:

@@ -14,23 +14,30 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from nlp.errors import (
+    AccessError,
+    AuditError,
     BundleError,
     DeadlineError,
+    ForbiddenError,
     JobError,
     MusannifError,
     NotStoredError,
     OverloadError,
     PreconditionError,
     QueueFullError,
+    RateLimitError,
     ReadingError,
     StoreBusyError,
     StoreError,
     TaggingError,
     TaxonomyError,
     TextTooLongError,
+    UnknownCallerError,
     WebhookError,
 )
-from service.language import ARABIC, language
+from service.arabic import ARABIC
+from service.headers import SECURITY_HEADERS
+from service.languages import LANGUAGE
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -51,16 +58,22 @@ _STATUS: dict[type[MusannifError], HTTPStatus] = {
     QueueFullError: HTTPStatus.TOO_MANY_REQUESTS,
     DeadlineError: HTTPStatus.SERVICE_UNAVAILABLE,
     JobError: HTTPStatus.CONFLICT,
+    AuditError: HTTPStatus.CONFLICT,
+    UnknownCallerError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
+    RateLimitError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 
 
 def problem(status: int, detail: str, kind: str = "about:blank", title: str = "") -> dict[str, Any]:
-    """The body of a problem, in the language of the request under way."""
-    body = {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
-    arabic = ARABIC.get(kind) or ARABIC.get(str(status))
-    if language.get() == "ar" and arabic:
-        body |= {"title": arabic[0], "detail": arabic[1], "found": detail}
-    return body
+    """The body of a problem, in the language of the request at hand."""
+    title = title or HTTPStatus(status).phrase
+    words = ARABIC.get(str(status) if kind == "about:blank" else kind)
+    if LANGUAGE.get() == "ar" and words:
+        title, sentence = words
+        # The finding is set off as one piece, so that it does not mix with the Arabic around it.
+        detail = f"{sentence} \u2068{detail}\u2069" if sentence.endswith(":") else sentence
+    return {"type": kind, "title": title, "status": status, "detail": detail}
 
 
 def problem_of(error: MusannifError) -> dict[str, Any]:
@@ -78,15 +91,20 @@ def faults_of(errors: Sequence[Any]) -> str:
 
 def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
     """A response that carries a problem."""
-    said = "ar" if "found" in body else "en"
-    headers = {**(headers or {}), "Content-Language": said, "Vary": "Accept-Language"}
+    headers = {"Content-Language": LANGUAGE.get(), "Vary": "Accept-Language", **(headers or {})}
     return JSONResponse(body, status_code=body["status"], media_type=MEDIA_TYPE, headers=headers)
 
 
-def _retry_after(error: MusannifError) -> dict[str, str] | None:
-    if isinstance(error, QueueFullError):
-        return {"Retry-After": str(error.retry_after)}
-    return {"Retry-After": "1"} if isinstance(error, StoreBusyError | DeadlineError) else None
+def error_response(error: MusannifError) -> JSONResponse:
+    """The answer to a request that ended in an error of ours."""
+    headers = {}
+    if isinstance(error, RateLimitError | QueueFullError):
+        headers["Retry-After"] = str(error.retry_after)
+    elif isinstance(error, StoreBusyError | DeadlineError):
+        headers["Retry-After"] = "1"
+    elif isinstance(error, UnknownCallerError):
+        headers["WWW-Authenticate"] = 'Bearer realm="musannif"'
+    return problem_response(problem_of(error), headers)
 
 
 def install(app: FastAPI) -> None:
@@ -94,9 +112,18 @@ def install(app: FastAPI) -> None:
 
     async def _known(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, MusannifError)
-        return problem_response(problem_of(error), _retry_after(error))
+        return error_response(error)
 
-    for kind in (TaxonomyError, ReadingError, StoreError, OverloadError, JobError, WebhookError, BundleError):
+    for kind in (
+        TaxonomyError,
+        ReadingError,
+        StoreError,
+        AccessError,
+        OverloadError,
+        JobError,
+        WebhookError,
+        BundleError,
+    ):
         app.add_exception_handler(kind, _known)
 
     @app.exception_handler(ClientDisconnect)
@@ -113,5 +140,6 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, _: Exception) -> JSONResponse:
+        # This answer is given outside of all middleware.
         body = problem(500, "an unexpected error; the log of the service has the details, under the X-Request-ID")
-        return problem_response(body, {"X-Request-ID": getattr(request.state, "request_id", "")})
+        return problem_response(body, {**SECURITY_HEADERS, "X-Request-ID": getattr(request.state, "request_id", "")})

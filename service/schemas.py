@@ -109,7 +109,6 @@ class ProblemOut(BaseModel):
     title: str
     status: int
     detail: str
-    found: str | None = Field(default=None, description="The English detail, where the problem is told in Arabic.")
 
 
 class ItemOut(BaseModel):

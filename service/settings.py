@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,9 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.bundle import DEFAULT_BUNDLE
+
+# Settings that are limits, by the form of their names.
+_LIMIT = re.compile("most_.*|.*_(seconds|minutes|hours|days|tries)")
 
 
 def parse_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -37,11 +41,33 @@ class Settings(BaseSettings):
     most_bytes: int = Field(default=4_000_000, ge=1024, description="Most bytes in one request body.")
     database: str = Field(
         default="var/musannif.sqlite",
-        description="Where submissions and reviews are kept: path of an SQLite file, or postgresql://user:password@host/name.",
+        description="Where submissions and reviews are kept: path of an SQLite file, or `postgresql://user:password@host/name`.",
     )
     busy_seconds: float = Field(default=10.0, ge=0, description="Seconds to wait for another writer of the database.")
     most_page: int = Field(default=200, ge=1, description="Most entries in one page of a list.")
-    repeat_hours: float = Field(default=24.0, ge=0, description="Hours for which an Idempotency-Key is remembered.")
+    most_at_once: int = Field(default=256, ge=1, description="Most requests in progress; others are answered 429.")
+    most_requests_per_minute: int = Field(
+        default=6000,
+        ge=0,
+        description="Most requests a minute of one key or user, or of one address where nobody is known; 0: no limit.",
+    )
+    most_sign_ins_per_minute: int = Field(
+        default=10, ge=0, description="Most attempts to sign in from one address in a minute; 0: no limit."
+    )
+    most_failures: int = Field(
+        default=5, ge=1, description="Wrong passwords in a row after which an account is locked."
+    )
+    lock_minutes: float = Field(default=15.0, gt=0, description="Minutes for which an account is locked.")
+    session_hours: float = Field(default=12.0, gt=0, description="Hours after which a reviewer must sign in again.")
+    secure_cookies: bool = Field(
+        default=True, description="Sign-in cookies travel over HTTPS only; `false` for trials over plain HTTP."
+    )
+    rate_storage: str = Field(
+        default="memory://",
+        description="Where requests are counted: in the memory of each process, or a URL of the library `limits`.",
+    )
+    repeat_hours: float = Field(default=24.0, ge=0, description="Hours for which an `Idempotency-Key` is remembered.")
+
     most_waiting: int = Field(
         default=512, ge=1, description="Texts that may wait for the model; beyond them requests are answered 429."
     )
@@ -82,3 +108,28 @@ class Settings(BaseSettings):
     def _networks(cls, value: str) -> str:
         parse_networks(value)
         return value
+
+    @property
+    def session_cookie(self) -> str:
+        """Name of the cookie of a session; with the prefix, browsers take it from this very host alone."""
+        return "__Host-musannif" if self.secure_cookies else "musannif"
+
+    @property
+    def limits(self) -> dict[str, int | float]:
+        """All limits by name."""
+        return {name: getattr(self, name) for name in type(self).model_fields if _LIMIT.fullmatch(name)}
+
+
+def settings_table() -> str:
+    """The settings as the Markdown table of the README: variable, default, help."""
+    rows = ["| setting (environment) | default | what it is |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "the embedded one" if field.default == DEFAULT_BUNDLE else f"`{_plain(field.default)}`"
+        rows.append(f"| `MUSANNIF_{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows)
+
+
+def _plain(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return f"{default:g}" if isinstance(default, float) else str(default)

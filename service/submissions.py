@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from nlp.errors import MusannifError, NotStoredError, RepeatError, TaxonomyError
 from nlp.taxonomy import Taxonomy
 from service import problems
+from service.callers import CallerDep
 from service.curation import Curation, CurationDep, Render
 from service.cursors import read_cursor, write_cursor
 from service.dependencies import ModelDep, SettingsDep, StoreDep
@@ -60,7 +61,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {201: {"model": SubmissionOut, "desc
 
 @router.post(_PATH, response_model=SubmissionOut | SubmissionAnswers, responses=_CREATED)
 def post_submissions(
-    body: SubmissionPost, curation: CurationDep, settings: SettingsDep, condition: ConditionDep, key: KeyDep = None
+    body: SubmissionPost, curation: CurationDep, settings: SettingsDep, condition: ConditionDep, key: KeyDep
 ) -> Response:
     """Keep one submission, or many as `items`; known ids are updated. Texts are tagged, unless they are unchanged.
 
@@ -109,7 +110,7 @@ def _answer_one(curation: Curation, data: Any, request: Repeatable | None) -> Su
 
 @router.put(_ONE, response_model=SubmissionOut, responses=_CREATED)
 def put_submission(
-    external_id: ExternalId, body: SubmissionIn, curation: CurationDep, condition: ConditionDep, key: KeyDep = None
+    external_id: ExternalId, body: SubmissionIn, curation: CurationDep, condition: ConditionDep, key: KeyDep
 ) -> Response:
     """Keep a submission under its id. The same text is not tagged again; another text makes the decisions stale."""
     request = repeatable(key, "PUT", external_id, body.model_dump(exclude_unset=True))
@@ -155,16 +156,22 @@ def _labels(taxonomy: Taxonomy, labels: list[str]) -> tuple[tuple[str, str], ...
 
 @router.post(_ONE + "/reviews", response_model=SubmissionOut, tags=["reviews"])
 def review_submission(
-    external_id: ExternalId, body: ReviewIn, curation: CurationDep, condition: ConditionDep, key: KeyDep = None
+    external_id: ExternalId,
+    body: ReviewIn,
+    caller: CallerDep,
+    curation: CurationDep,
+    condition: ConditionDep,
+    key: KeyDep,
 ) -> Response:
     """Keep one reviewer's decisions. If-Match names the ETag of what was read: 412 if it has changed since."""
+    reviewer = caller.signs_as(body.reviewer)
     if condition.if_match is None:
         detail = "expected the header If-Match with the ETag of the submission that was reviewed, or * for any"
         raise HTTPException(428, detail)
     request = repeatable(key, "POST", external_id, body.model_dump(mode="json"))
     verdicts = [verdict.record() for verdict in body.decisions]
     render = _render(curation.taxonomy)
-    return response_of(curation.review(external_id, verdicts, body.reviewer, condition, request, render))
+    return response_of(curation.review(external_id, verdicts, reviewer, condition, request, render))
 
 
 @router.get(_ONE)

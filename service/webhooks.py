@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Response
 
-from service.curation import ACTOR
+from service.callers import CallerDep
 from service.cursors import read_cursor, write_cursor
 from service.delivery import check_url, new_secret
 from service.dependencies import ClockDep, SettingsDep, StoreDep
@@ -24,7 +24,7 @@ _PATH = "/v1/webhooks"
 
 @router.post(_PATH, status_code=201, response_model=NewWebhookOut)
 def post_webhook(
-    body: WebhookIn, store: StoreDep, clock: ClockDep, settings: SettingsDep, key: KeyDep = None
+    body: WebhookIn, store: StoreDep, clock: ClockDep, settings: SettingsDep, caller: CallerDep, key: KeyDep
 ) -> Response:
     """Register an address. Its secret is in this answer and in no other; private addresses are refused.
 
@@ -39,8 +39,8 @@ def post_webhook(
         if writer.webhooks.count() >= settings.most_webhooks:
             detail = f"there are {settings.most_webhooks} webhooks (most_webhooks); delete one that is not needed"
             raise HTTPException(409, detail)
-        webhook = writer.webhooks.create(webhook_id, body.url, secret, body.events, owner=ACTOR)
-        writer.log(ACTOR, "webhook.create", webhook=webhook_id, url=body.url, events=body.events)
+        webhook = writer.webhooks.create(webhook_id, body.url, secret, body.events, owner=caller.actor)
+        writer.log(caller.actor, "webhook.create", webhook=webhook_id, url=body.url, events=body.events)
         made = NewWebhookOut(**WebhookOut.of(webhook).model_dump(), secret=secret)
         answer = Answer(201, {"Location": f"{_PATH}/{webhook_id}"}, made.model_dump_json())
         writer.forget_answers(timedelta(hours=settings.repeat_hours))
@@ -63,11 +63,11 @@ def get_webhook(webhook_id: str, store: StoreDep) -> WebhookOut:
 
 
 @router.delete(_PATH + "/{webhook_id}", status_code=204)
-def delete_webhook(webhook_id: str, store: StoreDep, clock: ClockDep) -> None:
+def delete_webhook(webhook_id: str, store: StoreDep, clock: ClockDep, caller: CallerDep) -> None:
     """Remove a webhook; messages that wait for it are dropped."""
     with store.write(clock()) as writer:
         writer.webhooks.delete(webhook_id)
-        writer.log(ACTOR, "webhook.delete", webhook=webhook_id)
+        writer.log(caller.actor, "webhook.delete", webhook=webhook_id)
 
 
 @router.get(_PATH + "/{webhook_id}/deliveries")

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from nlp.errors import RepeatError
 from nlp.records import Evidence, Span, Tag
 from service.store import audit
+from service.store.credentials import Credentials
 from service.store.embeddings import Embeddings
 from service.store.jobs import Jobs
 from service.store.records import (
@@ -82,6 +83,11 @@ class Reader:
                 remedy="use a new key for a new request",
             )
         return Answer(row.status, row.headers, row.body)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Questions about keys, users and sessions."""
+        return Credentials(self._session)
 
     @property
     def jobs(self) -> Jobs:

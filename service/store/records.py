@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -209,6 +209,81 @@ class Repeatable:
 
     key: str
     fingerprint: str
+
+
+class Scope(StrEnum):
+    """What a key or a user may do: have texts tagged and kept; read and review them; look after the service."""
+
+    CLASSIFY = "classify"
+    REVIEW = "review"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key of a program, as it is kept: nobody can tell the key from it.
+
+    Attributes:
+        name: of its holder; no other key has it, nor ever had.
+        prefix: the beginning of the key, by which it is known and found.
+        digest: SHA-256 of the whole key.
+        scopes: what it opens.
+        created: when.
+        expires: from then on it opens nothing.
+        revoked: when it was taken back, if it was.
+    """
+
+    name: str
+    prefix: str
+    digest: str = field(repr=False)
+    scopes: frozenset[Scope]
+    created: datetime
+    expires: datetime
+    revoked: datetime | None = None
+
+    def usable(self, at: datetime) -> bool:
+        """Whether it opens anything at that time."""
+        return self.revoked is None and at < self.expires
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who signs in.
+
+    Attributes:
+        name: by which decisions are signed.
+        password_hash: of argon2.
+        scopes: what the user may do.
+        created: when.
+        disabled: when the user was shut out, if so.
+        failures: wrong passwords since the last right one.
+        locked_until: no password is taken before, if there were too many wrong ones.
+    """
+
+    name: str
+    password_hash: str = field(repr=False)
+    scopes: frozenset[Scope]
+    created: datetime
+    disabled: datetime | None = None
+    failures: int = 0
+    locked_until: datetime | None = None
+
+    def locked(self, at: datetime) -> bool:
+        """Whether no password is taken at that time."""
+        return self.locked_until is not None and at < self.locked_until
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A session of a user.
+
+    Attributes:
+        user: who signed in.
+        expires: when it ends by itself.
+    """
+
+    user: User
+    expires: datetime
 
 
 @dataclass(frozen=True, slots=True)

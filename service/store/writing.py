@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from nlp.errors import NotStoredError
 from service.store import audit
+from service.store.credentials import CredentialChanges
 from service.store.embeddings import EmbeddingWriter
 from service.store.jobs import JobWriter
 from service.store.reading import Reader, submission_of
@@ -32,6 +33,11 @@ class Writer(Reader):
     def __init__(self, session: Session, at: datetime) -> None:
         super().__init__(session)
         self._at = at
+
+    @property
+    def credentials(self) -> CredentialChanges:
+        """Changes of keys, users and sessions."""
+        return CredentialChanges(self._session, self._at)
 
     def put(self, draft: Draft, tagging: Tagging | None, *, actor: str) -> Submission:
         """Keep a submission, new or changed. Nothing is written where nothing differs.

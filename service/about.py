@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Response
@@ -15,9 +14,6 @@ from service.model import open_model
 from service.schemas import InfoResponse, ModelsResponse
 
 router = APIRouter(tags=["model"])
-
-# Settings that are limits, by the form of their names.
-_LIMIT = re.compile("most_.*|.*_(seconds|hours|days|tries)")
 
 
 @router.get("/v1/taxonomy", responses={304: {"description": "It has not changed."}})
@@ -37,8 +33,7 @@ def taxonomy(
 @router.get("/v1/info")
 def info(model: ModelDep, settings: SettingsDep) -> InfoResponse:
     """Versions and limits, each under the name of its setting."""
-    limits = {name: getattr(settings, name) for name in type(settings).model_fields if _LIMIT.fullmatch(name)}
-    return InfoResponse(version=nlp.__version__, model=model.out, limits=limits)
+    return InfoResponse(version=nlp.__version__, model=model.out, limits=settings.limits)
 
 
 @router.get("/v1/models")
