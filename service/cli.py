@@ -7,8 +7,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TextIO
@@ -161,6 +161,20 @@ def _items(inputs: tuple[str, ...], text_column: str | None, id_column: str | No
             yield from read_documents(Path(source), text_column=text_column, id_column=id_column)
 
 
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                del os.environ[name]
+
+
 @cli.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
@@ -177,16 +191,18 @@ def serve(host: str | None, port: int | None, bundle: Path | None, workers: int)
     from service.access import require_credentials
     from service.clock import utc_now
 
-    given = {"MUSANNIF_HOST": host, "MUSANNIF_PORT": port, "MUSANNIF_BUNDLE": bundle}
-    os.environ.update({name: str(value) for name, value in given.items() if value is not None})
-    settings = Settings()
+    given = {name: value for name, value in {"host": host, "port": port, "bundle": bundle}.items() if value is not None}
+    settings = Settings(**given)  # type: ignore[arg-type]
     verify_bundle(settings.bundle)
     with closing(open_store(settings.database, busy_seconds=settings.busy_seconds)) as store:
         require_credentials(settings, store, utc_now)
     with ExitStack() as stack:
+        # Every process reads its settings from the environment.
+        variables = {f"MUSANNIF_{name.upper()}": str(value) for name, value in given.items()}
         if workers > 1:
             # Before the library of the metrics is imported: it looks once.
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
+            variables["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(_environment(variables))
         uvicorn.run(
             "service.app:create_app_from_environment",
             factory=True,

@@ -18,7 +18,7 @@ from service.settings import Settings
 REQUEST_ID = "X-Request-ID"
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_log = structlog.stdlib.get_logger("musannif")
+_log = logging.getLogger("musannif")
 
 
 def configure_log(settings: Settings) -> None:
@@ -27,18 +27,13 @@ def configure_log(settings: Settings) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(allow=("method", "route", "status", "seconds")),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if settings.log_format == "json":
         form: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
         form = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
-    )
     output = logging.StreamHandler()
     output.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -95,4 +90,5 @@ class Observed:
                 # The template, not the path: ids of submissions may name persons.
                 route = getattr(scope.get("route"), "path", "none")
                 self._metrics.answered(scope["method"], route, status, seconds)
-                _log.info("request", method=scope["method"], route=route, status=status, seconds=round(seconds, 4))
+                figures = {"method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 4)}
+                _log.info("request", extra=figures)
