@@ -831,3 +831,16 @@ def test_problems_of_single_items_are_in_the_language_of_the_request(house: Hous
     assert answer.json()["items"][0]["problem"]["title"] == "نص فارغ"
     missing = house.client(headers={"Accept-Language": "ar"}).get("/v1/submissions/none")
     assert missing.json()["detail"] == "لا شيء محفوظاً بهذا المعرّف: \u2068there is no submission 'none'\u2069"
+
+
+def test_a_job_is_its_senders_and_the_administrators(house: House) -> None:
+    client = house.client()
+    one, two = bearer(house.key(Scope.CLASSIFY, name="1")), bearer(house.key(Scope.CLASSIFY, name="2"))
+    admin = bearer(house.key(Scope.CLASSIFY, Scope.ADMIN, name="3"))
+    job = client.post("/v1/jobs", json={"items": [{"text": "ماء"}]}, headers=one).json()
+    address = f"/v1/jobs/{job['id']}"
+    for method, path in (("GET", ""), ("GET", "/result"), ("POST", "/cancel"), ("DELETE", "")):
+        assert client.request(method, address + path, headers=two).status_code == 404
+    assert client.get(address, headers=one).json() == client.get(address, headers=admin).json() == job
+    assert client.post(f"{address}/cancel", headers=admin).status_code == 200
+    assert client.delete(address, headers=one).status_code == 204
