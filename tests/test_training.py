@@ -16,12 +16,14 @@ from models.tokenizer import WindowTokenizer
 from nlp.errors import BaseModelError, CorpusError, ReadingError, TrainingError
 from nlp.records import Classification, Document
 from nlp.taxonomy import Taxonomy
+from training.augmentation import epoch_windows
 from training.config import load_config
 from training.corpus import add_texts, as_dataset, data_hash, part_of, read_splits, read_texts, sample_groups
 from training.evaluation import evaluate
+from training.long_documents import joined_texts
 from training.loop import Example, collate, make_batches, make_examples, rate_factor
 from training.network import load_base, masked_loss
-from training.runs import open_run, train_run
+from training.runs import first_windows, open_run, train_run, window_tokenizer
 
 
 def test_every_fault_of_a_corpus_is_named_with_file_and_line(tmp_path: Path, taxonomy: Taxonomy) -> None:
@@ -293,3 +295,38 @@ def test_metrics_of_a_bundle_are_those_of_its_test_part(tiny_bundle: Path, tiny_
         assert kept["levels"][level]["intervals"]["micro_f1"]["value"] == figures["micro_f1"]
     assert kept["name"] == read_manifest(tiny_bundle).model.split("@")[0]
     assert f"{found['levels']['goals']['micro_f1']:.3f} (" in (tiny_bundle / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_long_document_has_the_labels_of_all_its_texts(tmp_path: Path, taxonomy: Taxonomy, tiny_corpus: Path) -> None:
+    texts = read_splits(tiny_corpus, taxonomy).texts
+    documents = joined_texts(taxonomy, texts, 3, seed=1)
+    assert len(documents) == len(texts) // 3
+    by_id = {text.id: text for text in texts}
+    seen: list[str] = []
+    for document in documents:
+        parts = [by_id[part] for part in document.id.split("+")]
+        seen += [part.id for part in parts]
+        assert document.text == "\n".join(part.text for part in parts)
+        assert set(document.labels["goals"]) == {goal for part in parts for goal in part.labels["goals"]}
+    assert len(seen) == len(set(seen))
+    assert documents == joined_texts(taxonomy, texts, 3, seed=1) != joined_texts(taxonomy, texts, 3, seed=2)
+
+
+def test_each_epoch_shows_other_texts_with_noise_and_none_without_a_share(
+    taxonomy: Taxonomy, tiny_bert: Path, tiny_corpus: Path
+) -> None:
+    texts = read_splits(tiny_corpus, taxonomy).train
+    _, tokenizer = load_base(str(tiny_bert))
+    config = load_config(base=str(tiny_bert), window=64, overlap=8, noised=0.5)
+    cutter = window_tokenizer(tokenizer, config)
+    windows = first_windows(texts, cutter, config)
+
+    def changed(epoch: int, share: float) -> list[bool]:
+        shown = epoch_windows(texts, windows, cutter, config.model_copy(update={"noised": share}), epoch)
+        return [one.token_ids.tolist() != other.token_ids.tolist() for one, other in zip(shown, windows, strict=True)]
+
+    first, second = changed(0, 0.5), changed(1, 0.5)
+    assert any(first)
+    assert not all(first)
+    assert first == changed(0, 0.5) != second
+    assert not any(changed(0, 0.0))

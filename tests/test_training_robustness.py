@@ -16,6 +16,7 @@ from nlp.errors import InvalidTextError
 from nlp.normalise import find_recipe
 from nlp.records import Classification, Document, Failure
 from nlp.taxonomy import Taxonomy
+from training.augmentation import framed
 from training.faithfulness import faithfulness, fall_ratio
 from training.perturbations import EMOJI, PERTURBATIONS
 from training.robustness import tag_agreement
@@ -138,6 +139,12 @@ def test_a_frame_holds_the_text_as_it_was() -> None:
     header, footer = perturbed("headers_and_footers").split(TEXT)
     assert re.search(r"الرقم: \d+/.*التاريخ: \d+/\d+/\d+م\n(.)\1{19,}\n$", header, re.DOTALL)
     assert re.search(r"^\n(.)\1{19,}\n.*صفحة \d+ من \d+$", footer, re.DOTALL)
+
+
+def test_the_frames_of_training_are_not_those_of_the_measurement() -> None:
+    trained = {line for seed in range(50) for line in framed("نص", Random(seed)).split("\n")}
+    measured = {line for seed in range(50) for line in perturbed("headers_and_footers", seed, "نص").split("\n")}
+    assert trained & measured == {"نص"}
 
 
 def test_agreement_is_whole_where_nothing_changes_and_broken_where_the_telling_word_is(taxonomy: Taxonomy) -> None:

@@ -283,6 +283,9 @@ def bundle_build(run: Path, out: Path, name: str) -> None:
     multiple=True,
     help="Write all figures and the worst errors to this .html or .json file; may be given twice.",
 )
+@click.option(
+    "--joined", type=click.IntRange(min=1), default=1, help="Measure on documents made of so many of the texts each."
+)
 @click.option("--robustness", is_flag=True, help="Also compare the tags with those of the texts spelled otherwise.")
 @click.option("--faithfulness", is_flag=True, help="Also cut the evidence out of the texts and see how far tags fall.")
 @click.option("--date", help="Date for the report to carry.")
@@ -294,6 +297,7 @@ def evaluate(
     compare: Path | None,
     baselines: bool,
     reports: tuple[Path, ...],
+    joined: int,
     robustness: bool,
     faithfulness: bool,
     date: str | None,
@@ -305,6 +309,7 @@ def evaluate(
     from training.corpus import read_texts
     from training.evaluation import answer
     from training.faithfulness import faithfulness as measure_faithfulness
+    from training.long_documents import joined_texts
     from training.report import Provenance, check_suffix, make_report, write_report
     from training.robustness import tag_agreement
     from training.tables import print_report
@@ -314,6 +319,8 @@ def evaluate(
     bundles = open_bundles([bundle, compare] if compare else [bundle])
     taxonomy, recipe = bundles[0].tagger.taxonomy, bundles[0].tagger.recipe
     labelled = read_texts(texts, taxonomy)
+    if joined > 1:
+        labelled = joined_texts(taxonomy, labelled, joined, seed)
     systems = [answer(one.tagger, labelled, one.name) for one in bundles]
     if baselines:
         from training.baselines import run_baselines

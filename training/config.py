@@ -47,6 +47,7 @@ class TrainingConfig(BaseModel):
     clip_norm: float = Field(gt=0)
     dropout: float = Field(ge=0, lt=1)
     joined: float = Field(ge=0, le=1)
+    noised: float = Field(ge=0, le=1)
     probe_decay: float = Field(ge=0)
     level_weight: dict[str, float]
     lexicon: LexiconConfig

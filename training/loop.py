@@ -58,6 +58,8 @@ def seed_everything(seed: int) -> None:
     np.random.seed(seed)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
+    # No kernel here reads memory that it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -166,7 +168,7 @@ def rate_factor(step: int, steps: int, warmup: float) -> float:
 def train(
     network: Network,
     dataset: Dataset,
-    windows: Sequence[Window],
+    windows: Sequence[Sequence[Window]],
     cutter: WindowTokenizer,
     config: TrainingConfig,
     run: Path,
@@ -184,7 +186,7 @@ def train(
     Args:
         network: encoder and heads.
         dataset: labels, see :func:`training.corpus.as_dataset`.
-        windows: the window of each row that is trained on.
+        windows: for each epoch, the window that it shows of each row.
         cutter: made the windows, and joins them.
         config: the run.
         run: folder for the checkpoint.
@@ -202,12 +204,12 @@ def train(
     bfloat16 = has_bfloat16(device)
     network.to(device).train()
     groups = parameter_groups(network, config)
-    optimizer = torch.optim.AdamW(groups)
+    optimizer = torch.optim.AdamW(groups, fused=True)
     rates = [group["lr"] for group in optimizer.param_groups]
     schedule: list[list[Example]] = []
-    for epoch in range(config.epochs):
+    for epoch, shown in enumerate(windows):
         generator = random.Random(f"{config.seed}:{epoch}")
-        examples = make_examples(windows, cutter, config.joined, generator)
+        examples = make_examples(shown, cutter, config.joined, generator)
         lengths = [len(example.window.token_ids) for example in examples]
         for places in make_batches(lengths, config.batch_tokens, generator):
             schedule.append([examples[place] for place in places])

@@ -29,6 +29,7 @@ from nlp.errors import TrainingError
 from nlp.normalise import find_recipe
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy, load_taxonomy
+from training.augmentation import epoch_windows
 from training.config import TrainingConfig
 from training.corpus import Splits, as_dataset, data_hash, read_splits, read_texts, sample_groups
 from training.loop import StepReport, has_checkpoint, seed_everything, train
@@ -117,7 +118,7 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     yield from train(
         network,
         dataset,
-        windows,
+        [epoch_windows(chosen, windows, cutter, config, epoch) for epoch in range(config.epochs)],
         cutter,
         config,
         folder,
