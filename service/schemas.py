@@ -116,7 +116,7 @@ class ItemOut(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    id: str | int | None
+    id: str | int | None = None
     status: int
     needs_review: bool | None = None
     scores: dict[str, dict[str, float]] | None = None
