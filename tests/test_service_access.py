@@ -251,9 +251,8 @@ def test_every_operation_needs_what_the_table_says(house: House) -> None:
     client = house.client()
     listed = {(method, re.sub(r":path\}", "}", path)): need for (method, path), need in NEEDS.items()}
     operations = _requests(house)
-    assert {
-        operation for operation in listed if operation[1].startswith(("/v1", "/healthz", "/readyz", "/metrics"))
-    } == set(operations)
+    pages = {operation for operation in listed if operation[1].startswith(("/openapi", "/docs", "/redoc", "/static"))}
+    assert listed.keys() - pages == set(operations)
     for method, path in operations:
         need = listed[method, path]
         address = path.replace("{external_id}", "none")
@@ -662,7 +661,7 @@ def test_every_answer_carries_the_security_headers(house: House) -> None:
     house.app.get("/v1/broken")(_broken)
     client = house.client(raise_server_exceptions=False)
     answers = [
-        client.get("/v1/taxonomy"),
+        client.get("/v1/reviews"),
         client.get("/healthz"),
         client.get("/none"),
         client.post("/v1/classify", content=b"x" * 10, headers={"Content-Type": "text/plain"}),
@@ -697,7 +696,7 @@ def test_no_trace_of_the_inside_comes_out(house: House) -> None:
     client = house.client(raise_server_exceptions=False, headers={"Accept-Language": "ar"})
     answer = client.get("/v1/broken")
     assert answer.status_code == 500
-    assert answer.json()["title"] == "خطأ داخلي"
+    assert answer.headers["content-language"] == "ar"
     assert all(word not in answer.text for word in ("secret", "Traceback", "RuntimeError", ".py"))
 
 
