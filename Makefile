@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check format bench serve train clean
+.PHONY: demo test check format bench serve train wheelhouse clean
 
 # What serving needs: no torch.
 $(VENV)/.serving: pyproject.toml constraints.txt
@@ -38,12 +38,20 @@ format: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m training.benchmark
+	$(BIN)/python -m service.benchmark
 
 serve: $(VENV)/.serving
 	$(BIN)/musannif serve
 
 train: $(VENV)/.development
 	$(BIN)/musannif train --run runs/default
+
+# All that an installation without a network needs: wheels, and their SHA-256 as pip checks them.
+wheelhouse: $(VENV)/.serving
+	rm -rf build/wheelhouse
+	$(PIP) wheel -c constraints.txt -w build/wheelhouse '.[postgres,redis]'
+	cd build/wheelhouse && sha256sum *.whl \
+	    | awk '{split($$2, part, "-"); print part[1] "==" part[2] " --hash=sha256:" $$1}' > requirements.txt
 
 clean:
 	rm -rf $(VENV) runs build dist

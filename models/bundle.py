@@ -193,6 +193,11 @@ def load_bundle_taxonomy(folder: Path) -> Taxonomy:
     return parse_taxonomy(_read_json(folder, "taxonomy.json"), origin=str(folder / "taxonomy.json"))
 
 
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What was measured of a bundle."""
+    return dict(_read_json(folder, "metrics.json"))
+
+
 def write_manifest(
     folder: Path, *, name: str, version: str, versions: Mapping[str, str], training: Mapping[str, Any]
 ) -> Manifest:

@@ -31,6 +31,7 @@ class Options:
         all_scores: also give the probability of every label.
         evidence: also give the sentences that carry each tag.
         most_characters: longer texts are refused.
+        embedding: also give the embedding of the text.
     """
 
     axes: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Options:
     all_scores: bool = False
     evidence: bool = False
     most_characters: int = MOST_CHARACTERS
+    embedding: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,16 +133,19 @@ class Tagger:
         return found
 
     def _classify(self, document: Document, levels: list[Level], options: Options) -> Classification:
-        windows, left = [], []
+        windows, left, embeddings = [], [], []
         if options.evidence:
             normalised = self.recipe.align(document.text)
             sentences = split_sentences(document.text)
             for window in self.encoder.encode(normalised.text):
                 windows.append(self._calibrated(window, normalised.text))
+                embeddings.append(window.embedding)
                 left.append(leave_out(self.taxonomy, self.heads, self.lexicon, window, normalised, sentences))
         else:
             text = self.recipe(document.text)
-            windows = [self._calibrated(window, text) for window in self.encoder.encode(text)]
+            for window in self.encoder.encode(text):
+                windows.append(self._calibrated(window, text))
+                embeddings.append(window.embedding)
         scores = probabilities(self.taxonomy, self._pool([windows]))
         given = self.thresholds.decide(self.taxonomy, scores)
         tags = {level.name: _tags(level, scores[level.name][0], given[level.name][0], options) for level in levels}
@@ -154,7 +159,13 @@ class Tagger:
             }
             if options.all_scores
             else None,
+            embedding=self._embedding(embeddings) if options.embedding else None,
         )
+
+    def _embedding(self, windows: Sequence[Floats]) -> tuple[float, ...]:
+        """The mean of the windows' embeddings, of length 1; zeros for a text without any token."""
+        mean = np.mean(windows, axis=0) if windows else np.zeros(self.encoder.dimension, np.float32)
+        return tuple(map(float, mean / max(float(np.linalg.norm(mean)), 1e-12)))
 
     def _with_evidence(
         self, tags: Mapping[str, tuple[Tag, ...]], windows: Sequence[Mapping[str, Floats]], left: Sequence[LeftOut]

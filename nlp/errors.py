@@ -10,11 +10,23 @@ MusannifError
 ├── TaxonomyError           the taxonomy, or a label that is not in it
 ├── RecipeError             a normalisation recipe that is unknown or altered
 ├── BundleError             a model bundle that is missing, incomplete or altered
+├── TaggingError            the model failed on a text, by a fault of its own
+├── OverloadError           the service has more to do than it can
+│   ├── QueueFullError      too many texts wait for the model
+│   └── DeadlineError       the model did not come to a text in time
+├── JobError                a job that is not in the state which the request needs
+├── WebhookError            an address that no webhook may call
+├── ServiceError            what the service refused to a client, or a service that does not answer
 ├── BaseModelError          pretrained weights that cannot be read or do not prove equal
 ├── TrainingError           a training run that cannot start, resume or finish
+├── AccessError             who asks cannot have it
+│   ├── UnknownCallerError  nobody knows who asks: no credentials, or none that hold
+│   ├── ForbiddenError      who asks is known, and may not do this
+│   ├── RateLimitError      who asks has asked too often (carries the seconds to wait)
+│   └── AccountError        a key or a user that cannot be made, found or changed
 └── StoreError              what the service keeps: a database that cannot be opened or is not of this version
     ├── StoreBusyError      the database did not answer in time; the same again may succeed
-    ├── NotStoredError      there is no submission with this id
+    ├── NotStoredError      there is nothing with this id
     ├── PreconditionError   somebody else changed the submission since it was read
     ├── ReviewError         a reviewer's decision that does not fit the submission or the taxonomy
     ├── RepeatError         an idempotency key that was used for another request
@@ -90,12 +102,84 @@ class BundleError(MusannifError):
     """A model bundle is missing, incomplete or altered."""
 
 
+class TaggingError(MusannifError):
+    """The model failed on a text, by a fault of its own."""
+
+
+class OverloadError(MusannifError):
+    """The service has more to do than it can."""
+
+
+class QueueFullError(OverloadError):
+    """Too many texts wait for the model.
+
+    Args:
+        retry_after: seconds after which there should be room.
+    """
+
+    def __init__(self, found: str, *, retry_after: int, expected: str = "", remedy: str = "") -> None:
+        self.retry_after = retry_after
+        super().__init__(found, expected=expected, remedy=remedy)
+
+
+class DeadlineError(OverloadError):
+    """The model did not come to a text in time."""
+
+
+class JobError(MusannifError):
+    """A job is not in the state which the request needs."""
+
+
+class WebhookError(MusannifError):
+    """An address is none that a webhook may call."""
+
+
+class ServiceError(MusannifError):
+    """The service refused what a client asked, or did not answer.
+
+    Args:
+        status: of the answer; 0 if there was none.
+    """
+
+    def __init__(self, found: str, *, status: int, expected: str = "", remedy: str = "") -> None:
+        self.status = status
+        super().__init__(found, expected=expected, remedy=remedy)
+
+
 class BaseModelError(MusannifError):
     """Pretrained weights cannot be read, or do not prove equal to their source."""
 
 
 class TrainingError(MusannifError):
     """A training run cannot start, resume or finish."""
+
+
+class AccessError(MusannifError):
+    """Who asks cannot have it."""
+
+
+class UnknownCallerError(AccessError):
+    """Nobody knows who asks: there are no credentials, or none that hold."""
+
+
+class ForbiddenError(AccessError):
+    """Who asks is known, and may not do this."""
+
+
+class RateLimitError(AccessError):
+    """Who asks has asked too often.
+
+    Args:
+        retry_after: seconds after which it may be asked again, at least 1.
+    """
+
+    def __init__(self, found: str, *, retry_after: int, expected: str = "") -> None:
+        self.retry_after = retry_after
+        super().__init__(found, expected=expected, remedy=f"try again in {retry_after} s")
+
+
+class AccountError(AccessError):
+    """A key or a user cannot be made, found or changed."""
 
 
 class StoreError(MusannifError):
@@ -107,7 +191,7 @@ class StoreBusyError(StoreError):
 
 
 class NotStoredError(StoreError):
-    """There is no submission with this id."""
+    """There is nothing with this id."""
 
 
 class PreconditionError(StoreError):

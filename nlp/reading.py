@@ -120,33 +120,47 @@ def read_stream(
         yield _document("stdin", text)
 
 
-def _read_file(
-    path: Path, name: str, text_column: str | None, id_column: str | None, *, in_folder: bool
+def read_bytes(
+    data: bytes, name: str, *, text_column: str | None = None, id_column: str | None = None
 ) -> Iterator[Document | Failure]:
-    suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
-        error = UnknownFormatError(
+    """Read every document of a file that is in memory.
+
+    Args:
+        data: its bytes.
+        name: with the suffix that tells its kind, as in :func:`read_documents`.
+        text_column: as there.
+        id_column: as there.
+
+    Raises:
+        UnknownFormatError: the kind is not known, or a named column is not there.
+    """
+    suffix = Path(name).suffix.lower()
+    if suffix == ".jsonl":
+        yield from _read_jsonl(data, name, text_column, id_column)
+    elif suffix in (".csv", ".tsv"):
+        yield from _read_csv(data, name, text_column, id_column, tab=suffix == ".tsv")
+    elif suffix in _SUFFIXES:
+        text = _decode(data, name)
+        yield text if isinstance(text, Failure) else _document(name, text)
+    else:
+        raise UnknownFormatError(
             f"{name}: files of kind {suffix or '(no suffix)'} are not read",
             expected="one of " + ", ".join(_SUFFIXES),
             remedy="save it as text or CSV",
         )
-        yield Failure(name, error)
-        return
+
+
+def _read_file(
+    path: Path, name: str, text_column: str | None, id_column: str | None, *, in_folder: bool
+) -> Iterator[Document | Failure]:
+    known = path.suffix.lower() in _SUFFIXES
     try:
-        data = path.read_bytes()
+        data = path.read_bytes() if known else b""
+        yield from read_bytes(data, name, text_column=text_column, id_column=id_column)
     except OSError as error:
         yield Failure(name, ReadingError(f"{name}: {error.strerror}", expected="a readable file"))
-        return
-    try:
-        if suffix == ".jsonl":
-            yield from _read_jsonl(data, name, text_column, id_column)
-        elif suffix in (".csv", ".tsv"):
-            yield from _read_csv(data, name, text_column, id_column, tab=suffix == ".tsv")
-        else:
-            text = _decode(data, name)
-            yield text if isinstance(text, Failure) else _document(name, text)
     except UnknownFormatError as error:
-        if not in_folder:
+        if known and not in_folder:
             raise
         yield Failure(name, error)
 
@@ -250,5 +264,5 @@ def _no_text_column(place: str, columns: list[str], wanted: str | None) -> Unkno
     return UnknownFormatError(
         f"{place} has the columns {columns}",
         expected=f"a column {wanted!r}" if wanted else "a text column: " + ", ".join(TEXT_COLUMNS),
-        remedy="name the right one with --text-column",
+        remedy="name the right one with --text-column (text_column over HTTP)",
     )

@@ -90,12 +90,14 @@ class Classification:
             most probable first.
         needs_review: the model is not sure enough to be left alone with this text.
         scores: the probability of every label by level, where asked for.
+        embedding: where the text lies in the space of the model, of length 1, where asked for.
     """
 
     id: str
     tags: Mapping[str, tuple[Tag, ...]]
     needs_review: bool
     scores: Mapping[str, Mapping[str, float]] | None = None
+    embedding: tuple[float, ...] | None = None
 
     def to_dict(self, model: str) -> dict[str, Any]:
         """The item as the contract writes it: one key for each level, then review and model.

@@ -4,91 +4,65 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response, UploadFile
+from fastapi.responses import PlainTextResponse
 from fastapi_offline import FastAPIOffline
+from starlette.concurrency import run_in_threadpool
 
 import nlp
-from models.tagger import Options, Tagger
-from nlp.errors import InvalidTextError
-from nlp.records import Classification, Document, Failure
-from service import problems, reviews, submissions
-from service.dependencies import Clock, Model, ModelDep, SettingsDep, StoreDep, open_model, utc_now
-from service.limits import BodyLimit
-from service.schemas import (
-    ClassifyRequest,
-    ClassifyResponse,
-    HealthResponse,
-    InfoResponse,
-    ItemIn,
-    ItemOut,
-)
+from models.tagger import Tagger
+from service import about, audits, jobs, problems, reviews, sessions, similar, submissions, webhooks
+from service.access import Access, require_credentials
+from service.answers import Batch, read_upload
+from service.clock import Clock, utc_now
+from service.dependencies import ModelDep, RuntimeDep, SettingsDep
+from service.gate import Gate
+from service.headers import SecurityHeaders, documentation_policy
+from service.languages import AnswerLanguage
+from service.limits import BodyLimit, ConcurrencyLimit
+from service.metrics import CONTENT_TYPE, Metrics
+from service.model import Model
+from service.observing import Observed, configure_log
+from service.runtime import open_runtime
+from service.schemas import ClassifyRequest, ClassifyResponse, FileQuery, HealthResponse, ItemIn, OptionsIn
+from service.scopes import describe
 from service.settings import Settings
-from service.store import open_store
 
 router = APIRouter()
 
 
-# Routes that tag are plain functions: the framework runs them on a thread, and the event loop stays free.
-@router.post("/v1/classify", response_model_exclude_none=True, tags=["classify"])
-def classify(body: ClassifyRequest, model: ModelDep, settings: SettingsDep) -> ClassifyResponse:
+@router.post("/v1/classify", response_model=ClassifyResponse, tags=["classify"])
+async def classify(request: Request, body: ClassifyRequest, model: ModelDep, settings: SettingsDep) -> Response:
     """Tag one text or many. A text that cannot be tagged gets a problem of its own; the others are answered."""
-    items = [ItemIn(text=body.text)] if body.items is None else body.items
-    if len(items) > settings.most_items:
-        raise HTTPException(413, f"{len(items)} items, expected at most {settings.most_items} (most_items)")
-    options = Options(
-        axes=tuple(body.axes),
-        top_k=body.top_k,
-        min_score=body.min_score,
-        all_scores=body.all_scores,
-        evidence=len(items) == 1 if body.evidence is None else body.evidence,
-        most_characters=settings.most_characters,
-    )
-    for axis in options.axes:
-        model.tagger.taxonomy.axis(axis)
-    answers = [_answer(model, item, position, options) for position, item in enumerate(items)]
-    return ClassifyResponse(model=model.out, items=answers)
+    batch = Batch.of_items([ItemIn(text=body.text)] if body.items is None else body.items, settings.most_characters)
+    return await _classified(request, batch, body, model, settings)
 
 
-def _answer(model: Model, item: ItemIn, position: int, options: Options) -> ItemOut:
-    place = f"item {position}"
-    if not (item.id is None or (isinstance(item.id, (str, int)) and _is_unicode(str(item.id)))):
-        return _failed(None, InvalidTextError(f"{place}: id is not a valid string", expected="a string or an integer"))
-    if not isinstance(item.text, str):
-        error = InvalidTextError(f"{place}: text is {type(item.text).__name__}", expected="a string")
-        return _failed(item.id, error)
-    result = model.classify(Document(str(item.id), item.text), options)
-    if isinstance(result, Failure):
-        return _failed(item.id, result.error)
-    return ItemOut(id=item.id, status=200, **_tags(result))
+@router.post("/v1/classify/file", response_model=ClassifyResponse, tags=["classify"])
+async def classify_file(
+    request: Request, file: UploadFile, query: Annotated[FileQuery, Query()], model: ModelDep, settings: SettingsDep
+) -> Response:
+    """Tag a file, whose kind its name tells: text or Markdown is one item; a row of CSV, TSV or JSONL is one each."""
+    batch = await read_upload(file, query, settings.most_characters)
+    return await _classified(request, batch, query, model, settings)
 
 
-def _tags(result: Classification) -> dict[str, Any]:
-    fields = result.to_dict(model="")
-    return {name: value for name, value in fields.items() if name not in ("id", "model")}
+async def _classified(request: Request, batch: Batch, asked: OptionsIn, model: Model, settings: Settings) -> Response:
+    if len(batch) > settings.most_items:
+        detail = f"{len(batch)} items, expected at most {settings.most_items} (most_items); send more as a job"
+        raise HTTPException(413, detail)
+    taxonomy = model.tagger.taxonomy
+    options = asked.options(taxonomy, texts=len(batch), most_characters=settings.most_characters)
+    results = await model.classify_for(request, batch.documents, options)
 
+    # Long answers are written on a thread: the event loop stays free.
+    def written() -> str:
+        answer = ClassifyResponse(model=model.out, items=batch.answers(results))
+        return answer.model_dump_json(exclude_none=True)
 
-def _failed(item_id: str | int | None, error: Any) -> ItemOut:
-    body = problems.problem_of(error)
-    return ItemOut(id=item_id, status=body["status"], problem=body)  # type: ignore[arg-type]
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-@router.get("/v1/taxonomy", tags=["model"])
-def taxonomy(model: ModelDep) -> dict[str, Any]:
-    """All axes and labels, with titles and definitions in Arabic and English and the UN URIs."""
-    return dict(model.tagger.taxonomy.source)
-
-
-@router.get("/v1/info", tags=["model"])
-def info(model: ModelDep, settings: SettingsDep) -> InfoResponse:
-    """Versions and limits."""
-    limits = {name: getattr(settings, name) for name in ("most_items", "most_characters", "most_bytes", "most_page")}
-    return InfoResponse(version=nlp.__version__, model=model.out, limits=limits)
+    return Response(await run_in_threadpool(written), media_type="application/json")
 
 
 @router.get("/healthz", tags=["operations"])
@@ -98,11 +72,26 @@ def healthz() -> HealthResponse:
 
 
 @router.get("/readyz", tags=["operations"])
-def readyz(_: ModelDep, store: StoreDep) -> HealthResponse:
-    """The model is loaded and the database answers; 503 before."""
-    with store.read() as reader:
+def readyz(runtime: RuntimeDep) -> HealthResponse:
+    """The model is loaded and takes texts, the database and the queue answer; 503 otherwise, naming what does not."""
+    if not runtime.batcher.alive:
+        raise HTTPException(503, "the model has stopped; start the service again")
+    with runtime.store.read() as reader:
         reader.submission("")
+    try:
+        runtime.background.check()
+    except Exception as error:
+        raise HTTPException(503, "the queue of the jobs does not answer", headers={"Retry-After": "1"}) from error
     return HealthResponse(status="ok")
+
+
+@router.get("/metrics", response_class=PlainTextResponse, tags=["operations"])
+def metrics(request: Request, runtime: RuntimeDep) -> Response:
+    """Figures for Prometheus."""
+    with runtime.store.read() as reader:
+        jobs = reader.jobs.open()
+    figures: Metrics = request.app.state.metrics
+    return Response(figures.written(waiting=runtime.batcher.waiting, jobs=jobs), media_type=CONTENT_TYPE)
 
 
 def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = utc_now) -> FastAPI:
@@ -113,15 +102,15 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
         tagger: answers instead of the bundle of the settings; tests give the stub.
         clock: tells the time of what is written.
     """
+    figures = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.model = open_model(settings, tagger)
-        app.state.store = open_store(settings.database, busy_seconds=settings.busy_seconds)
-        try:
+        with open_runtime(settings, tagger, clock, figures) as runtime:
+            require_credentials(settings, runtime.store, clock)
+            app.state.runtime = runtime
+            app.state.access = Access(settings, runtime.store, clock)
             yield
-        finally:
-            app.state.store.close()
 
     # The documentation pages bring their scripts along: nothing is fetched from outside.
     app = FastAPIOffline(
@@ -129,11 +118,37 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
         version=nlp.__version__,
         description="Tags Arabic texts about government practices: SDG goals and targets, technologies, RITE.",
         lifespan=lifespan,
+        responses=problems.RESPONSES,
     )
     app.state.settings = settings
     app.state.clock = clock
+    app.state.metrics = figures
+    # The last is the first that a request meets. A slow sender takes no place among the requests in progress.
+    app.add_middleware(ConcurrencyLimit, most=settings.most_at_once)
     app.add_middleware(BodyLimit, most_bytes=settings.most_bytes)
+    app.add_middleware(Gate, cookie=settings.session_cookie)
+    app.add_middleware(SecurityHeaders, documentation_policy=documentation_policy(app))
+    app.add_middleware(AnswerLanguage)
+    app.add_middleware(Observed, metrics=figures)
     problems.install(app)
-    for one in (router, submissions.router, reviews.router):
+    for one in (
+        router,
+        about.router,
+        sessions.router,
+        submissions.router,
+        reviews.router,
+        similar.router,
+        jobs.router,
+        webhooks.router,
+        audits.router,
+    ):
         app.include_router(one)
+    describe(app, settings.session_cookie)
     return app
+
+
+def create_app_from_environment() -> FastAPI:
+    """The service as every process of ``musannif serve`` makes it."""
+    settings = Settings()
+    configure_log(settings)
+    return create_app(settings)

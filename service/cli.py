@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TextIO
@@ -25,9 +29,12 @@ from models.tagger import Options
 from nlp.errors import MusannifError, UnknownFormatError
 from nlp.reading import read_documents, read_stream
 from nlp.records import Document, Failure
+from service.access_commands import keys, users
 from service.exporting import EXPORTS
+from service.options import database_option, opened_store
 from service.settings import Settings
-from service.store import Store, open_store
+from service.store import back_up, open_store
+from service.store import restore as restore_backup
 from service.writing import WRITERS
 
 _TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools", "jinja2")
@@ -154,21 +161,82 @@ def _items(inputs: tuple[str, ...], text_column: str | None, id_column: str | No
             yield from read_documents(Path(source), text_column=text_column, id_column=id_column)
 
 
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                del os.environ[name]
+
+
 @cli.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Another model bundle.")
-def serve(host: str | None, port: int | None, bundle: Path | None) -> None:
-    """Serve the API; the documentation is at /docs."""
+@click.option("--workers", type=click.IntRange(1), default=1, help="Processes, each with a model of its own.")
+def serve(host: str | None, port: int | None, bundle: Path | None, workers: int) -> None:
+    """Serve the API; the documentation is at /docs.
+
+    The processes work on jobs too, as the setting job_threads says. When it is told to stop, the service finishes
+    the requests that it has and the parts of jobs that it began; the rest goes on at the next start.
+    """
     import uvicorn
 
-    from service.app import create_app
+    from service.access import require_credentials
+    from service.clock import utc_now
 
-    given = {"host": host, "port": port, "bundle": bundle}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    given = {name: value for name, value in {"host": host, "port": port, "bundle": bundle}.items() if value is not None}
+    settings = Settings(**given)  # type: ignore[arg-type]
     verify_bundle(settings.bundle)
-    open_store(settings.database, busy_seconds=settings.busy_seconds).close()
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port)
+    with closing(open_store(settings.database, busy_seconds=settings.busy_seconds)) as store:
+        require_credentials(settings, store, utc_now)
+    with ExitStack() as stack:
+        # Every process reads its settings from the environment.
+        variables = {f"MUSANNIF_{name.upper()}": str(value) for name, value in given.items()}
+        if workers > 1:
+            # Before the library of the metrics is imported: it looks once.
+            variables["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(_environment(variables))
+        uvicorn.run(
+            "service.app:create_app_from_environment",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=workers,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=settings.shutdown_seconds,
+        )
+
+
+@cli.command()
+@click.option("--threads", type=click.IntRange(1), default=1, help="Parts of jobs at a time.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Another model bundle.")
+def worker(threads: int, bundle: Path | None) -> None:
+    """Work on jobs and webhooks, here or on another machine with the same MUSANNIF_DATABASE and MUSANNIF_QUEUE.
+
+    When it is told to stop, it finishes the parts that it began.
+    """
+    from service.clock import utc_now
+    from service.metrics import Metrics
+    from service.observing import configure_log
+    from service.runtime import open_runtime
+
+    given = {"bundle": bundle} if bundle else {}
+    settings = Settings(job_threads=threads, **given)  # type: ignore[arg-type]
+    configure_log(settings)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    with open_runtime(settings, None, utc_now, Metrics()):
+        click.echo("working", err=True)
+        stopped.wait()
 
 
 @cli.group(cls=_ExtendableGroup)
@@ -213,14 +281,6 @@ def bundle_rollback(current: Path) -> None:
     click.echo(f"{current}: {rollback(current).model}")
 
 
-_database = click.option("--database", help="Path or URL of the database; the setting of the service if not given.")
-
-
-def _existing_store(database: str | None) -> Store:
-    settings = Settings()
-    return open_store(database or settings.database, create=False, busy_seconds=settings.busy_seconds)
-
-
 @cli.group(cls=_ExtendableGroup)
 def reviews() -> None:
     """Reviewers' decisions."""
@@ -230,7 +290,7 @@ def reviews() -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="File to write; standard output if not given.")
 @click.option("--format", "form", type=click.Choice(list(EXPORTS)), help="By the suffix of --output if not given.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="The bundle whose taxonomy names the labels.")
-@_database
+@database_option
 def reviews_export(output: Path | None, form: str | None, bundle: Path | None, database: str | None) -> None:
     """Write the texts with the labels that reviewers settled.
 
@@ -248,10 +308,9 @@ def reviews_export(output: Path | None, form: str | None, bundle: Path | None, d
         )
     export = EXPORTS[form or forms[suffix]]
     taxonomy = load_bundle_taxonomy(bundle or Settings().bundle)
-    store = _existing_store(database)
     partial = output.with_name(output.name + ".partial") if output else None
     with ExitStack() as stack:
-        stack.callback(store.close)
+        store = stack.enter_context(opened_store(database))
         stream = stack.enter_context(partial.open("wb")) if partial else sys.stdout.buffer
         for piece in export_pieces(store, taxonomy, export):
             stream.write(piece)
@@ -266,17 +325,44 @@ def audit() -> None:
 
 @audit.command("verify")
 @click.option("--noted", help="A hash that this command printed before; it must still be in the log.")
-@_database
+@database_option
 def audit_verify(noted: str | None, database: str | None) -> None:
     """Walk along the chain of the audit log and name the first entry that was altered, removed or slipped in.
 
     The hash that it prints, noted elsewhere, proves later that no entry was cut off the end.
     """
-    store = _existing_store(database)
-    with ExitStack() as stack:
-        stack.callback(store.close)
-        report = stack.enter_context(store.read()).verify_audit(noted)
+    with opened_store(database) as store, store.read() as reader:
+        report = reader.verify_audit(noted)
     click.echo(f"{report.entries} entries, all as written; the last has the hash {report.head}")
+
+
+@cli.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@database_option
+def backup(target: Path, database: str | None) -> None:
+    """Write the whole database to a new file, as it is at one moment; the service may go on meanwhile.
+
+    The file holds all texts and secrets: keep it as the database is kept.
+    """
+    with opened_store(database) as store:
+        report = back_up(store, target)
+    click.echo(
+        f"{target}: {report.entries} entries in the audit log, all as written; the last has the hash {report.head}"
+    )
+
+
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--database", help="Path or URL of a new database; the setting of the service if not given.")
+def restore(source: Path, database: str | None) -> None:
+    """Fill a new database from a backup; SQLite or PostgreSQL, whichever the backup was made of."""
+    with opened_store(database, create=True) as store:
+        report = restore_backup(source, store)
+    click.echo(f"{report.entries} entries in the audit log, all as written; the last has the hash {report.head}")
+
+
+cli.add_command(keys)
+cli.add_command(users)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,16 +13,14 @@ from models.tagger import Options
 from nlp.errors import NotStoredError, ReadingError
 from nlp.records import Document, Failure
 from nlp.taxonomy import Taxonomy
-from service.dependencies import Clock, ClockDep, Model, ModelDep, SettingsDep, StoreDep
-from service.preconditions import Condition
-from service.settling import check_verdicts
+from service.callers import CallerDep
+from service.clock import Clock
+from service.dependencies import ClockDep, ModelDep, SettingsDep, StoreDep
+from service.model import Model
+from service.preconditions import Condition, replayed
+from service.settling import check_verdicts, settled_labels
 from service.store import Store
 from service.store.records import Answer, Draft, Repeatable, Submission, Tagging, Verdict
-
-# Until the service knows its callers, whoever reaches it is the same actor.
-ACTOR = "api"
-
-_log = logging.getLogger(__name__)
 
 Render = Callable[[Submission, bool], Answer]
 
@@ -36,6 +33,7 @@ class Curation:
         model: tags texts.
         store: keeps them.
         clock: dates what is written.
+        actor: who asks, for the audit log.
         most_characters: longer texts are refused.
         remembered: how long answers to repeatable requests are kept.
     """
@@ -43,6 +41,7 @@ class Curation:
     model: Model
     store: Store
     clock: Clock
+    actor: str
     most_characters: int
     remembered: timedelta
 
@@ -67,26 +66,30 @@ class Curation:
             PreconditionError: the condition is not met.
             RepeatError: the key was used for another request.
         """
-        tagging: Tagging | None = None
+        tagged: _Tagged | None = None
         while True:
             with self.store.read() as reader:
                 if answer := reader.answer(request):
-                    return _replayed(answer)
+                    return replayed(answer)
                 existing = reader.submission(draft.external_id)
             condition.check(existing)
-            if tagging is None and _needs_tags(existing, draft):
-                tagging = self._tag(draft)
+            if tagged is None and _needs_tags(existing, draft):
+                tagged = self._tag(draft)
             with self.store.write(self.clock()) as writer:
                 if answer := writer.answer(request):
-                    return _replayed(answer)
+                    return replayed(answer)
                 existing = writer.submission(draft.external_id)
                 condition.check(existing)
                 needed = _needs_tags(existing, draft)
-                if needed and tagging is None:
+                if needed and tagged is None:
                     continue  # the text was changed by another hand in between
                 if existing is None and draft.language is None:
                     draft = replace(draft, language=_language_of(draft.text))
-                kept = writer.put(draft, tagging if needed else None, actor=ACTOR)
+                if needed and tagged:
+                    kept = writer.put(draft, tagged.tagging, actor=self.actor)
+                    writer.embeddings.put(kept.key, draft.text, tagged.embedding, tagged.tagging.model)
+                else:
+                    kept = writer.put(draft, None, actor=self.actor)
                 answer = render(kept, existing is None)
                 writer.forget_answers(self.remembered)
                 writer.keep_answer(request, draft.external_id, answer)
@@ -111,13 +114,17 @@ class Curation:
         """
         with self.store.write(self.clock()) as writer:
             if answer := writer.answer(request):
-                return _replayed(answer)
+                return replayed(answer)
             submission = writer.submission(external_id)
             if submission is None:
                 raise NotStoredError(f"there is no submission {external_id!r}")
             condition.check(submission)
             check_verdicts(self.taxonomy, submission, verdicts)
             kept = writer.decide(external_id, verdicts, reviewer=reviewer)
+            if kept.reviewed and not submission.reviewed:
+                settled = settled_labels(self.taxonomy, kept)
+                data = {"external_id": external_id, "revision": kept.revision, "settled": settled}
+                writer.webhooks.announce("submission.confirmed", data)
             answer = render(kept, False)
             writer.forget_answers(self.remembered)
             writer.keep_answer(request, external_id, answer)
@@ -133,30 +140,29 @@ class Curation:
         with self.store.write(self.clock()) as writer:
             if submission := writer.submission(external_id):
                 condition.check(submission)
-            writer.delete(external_id, actor=ACTOR)
+            writer.delete(external_id, actor=self.actor)
         self.store.empty_log()
 
-    def _tag(self, draft: Draft) -> Tagging:
+    def _tag(self, draft: Draft) -> _Tagged:
         """What the model says. A fault of the model is no reason to refuse a text: it is kept, and tagged later."""
-        options = Options(evidence=True, most_characters=self.most_characters)
-        try:
-            result = self.model.classify(Document(draft.external_id, draft.text), options)
-        except Exception:
-            _log.exception("the model failed on a submission, which is kept without tags")
-            return Tagging(self.model.out.name, {}, True, "the model failed; the log of the service has the details")
+        options = Options(evidence=True, embedding=True, most_characters=self.most_characters)
+        (result,) = self.model.classify([Document(draft.external_id, draft.text)], options)
+        name = self.model.out.name
         if not isinstance(result, Failure):
-            return Tagging(self.model.out.name, result.tags, result.needs_review)
+            return _Tagged(Tagging(name, result.tags, result.needs_review), result.embedding)
         if isinstance(result.error, ReadingError):
             raise result.error
-        return Tagging(self.model.out.name, {}, True, str(result.error))
+        return _Tagged(Tagging(name, {}, True, str(result.error)), None)
+
+
+@dataclass(frozen=True)
+class _Tagged:
+    tagging: Tagging
+    embedding: tuple[float, ...] | None
 
 
 def _needs_tags(existing: Submission | None, draft: Draft) -> bool:
     return existing is None or existing.text != draft.text or existing.tagging.problem is not None
-
-
-def _replayed(answer: Answer) -> Answer:
-    return replace(answer, headers={**answer.headers, "Idempotency-Replayed": "true"})
 
 
 def _language_of(text: str) -> str | None:
@@ -166,8 +172,9 @@ def _language_of(text: str) -> str | None:
     return "ar" if 2 * arabic > len(letters) else None
 
 
-def _curation(model: ModelDep, store: StoreDep, clock: ClockDep, settings: SettingsDep) -> Curation:
-    return Curation(model, store, clock, settings.most_characters, timedelta(hours=settings.repeat_hours))
+def _curation(model: ModelDep, store: StoreDep, clock: ClockDep, caller: CallerDep, settings: SettingsDep) -> Curation:
+    remembered = timedelta(hours=settings.repeat_hours)
+    return Curation(model, store, clock, caller.actor, settings.most_characters, remembered)
 
 
 CurationDep = Annotated[Curation, Depends(_curation)]

@@ -1,10 +1,35 @@
-"""A bound on the size of a request body."""
+"""Bounds on requests: how many at once, and how large."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import problem, problem_response
+from service.scopes import PROBES
+
+
+class ConcurrencyLimit:
+    """ASGI middleware that answers 429 to what comes while ``most`` requests are in progress, but never to probes."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on if there is room."""
+        if scope["type"] != "http" or scope["path"] in PROBES:
+            await self._app(scope, receive, send)
+            return
+        if self._running >= self._most:
+            detail = f"{self._most:,} requests are in progress (most_at_once); try again in a second"
+            await problem_response(problem(429, detail), {"Retry-After": "1"})(scope, receive, send)
+            return
+        self._running += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._running -= 1
 
 
 class BodyLimit:

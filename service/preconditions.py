@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Response
 
 from nlp.errors import PreconditionError
-from service.store.records import Repeatable, Submission
+from service.callers import CallerDep
+from service.store.records import Answer, Repeatable, Submission
 
 
 def etag(submission: Submission) -> str:
@@ -60,22 +61,42 @@ def _condition(
 
 
 ConditionDep = Annotated[Condition, Depends(_condition)]
-KeyDep = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        max_length=200,
-        pattern="^[!-~]+$",
-        description="Of your choice; the same request with the same key is answered the same and done once.",
-    ),
-]
+
+
+def _repeat_key(
+    caller: CallerDep,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            max_length=200,
+            pattern="^[!-~]+$",
+            description="Of your choice; the same request with the same key is answered the same and done once.",
+        ),
+    ] = None,
+) -> str | None:
+    """The key, set off from those of other callers: no name of a caller holds a slash."""
+    return key and f"{caller.actor}/{key}"
+
+
+KeyDep = Annotated[str | None, Depends(_repeat_key)]
+
+
+def replayed(answer: Answer) -> Answer:
+    """An answer that is given again, and says so."""
+    return replace(answer, headers={**answer.headers, "Idempotency-Replayed": "true"})
+
+
+def response_of(answer: Answer) -> Response:
+    """An answer on the wire."""
+    return Response(answer.body, answer.status, dict(answer.headers), media_type="application/json")
 
 
 def repeatable(key: str | None, *request: Any) -> Repeatable | None:
     """The mark of a request with its key; ``None`` if it has none.
 
     Args:
-        key: of the header.
+        key: of the header, with its caller.
         request: method, address and body, as JSON.
     """
     if key is None:

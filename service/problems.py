@@ -9,33 +9,71 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from nlp.errors import (
+    AccessError,
+    AuditError,
+    BundleError,
+    DeadlineError,
+    ForbiddenError,
+    JobError,
     MusannifError,
     NotStoredError,
+    OverloadError,
     PreconditionError,
+    QueueFullError,
+    RateLimitError,
     ReadingError,
     StoreBusyError,
     StoreError,
+    TaggingError,
     TaxonomyError,
     TextTooLongError,
+    UnknownCallerError,
+    WebhookError,
 )
+from service.arabic import ARABIC
+from service.headers import SECURITY_HEADERS
+from service.languages import LANGUAGE
 
 MEDIA_TYPE = "application/problem+json"
+
+_CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+# What every route may answer besides, for its description.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "The request cannot be answered: a problem of RFC 9457.", "content": _CONTENT},
+    "5XX": {"description": "The service cannot answer now: a problem of RFC 9457.", "content": _CONTENT},
+}
 
 _STATUS: dict[type[MusannifError], HTTPStatus] = {
     TextTooLongError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     NotStoredError: HTTPStatus.NOT_FOUND,
     PreconditionError: HTTPStatus.PRECONDITION_FAILED,
     StoreBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+    BundleError: HTTPStatus.SERVICE_UNAVAILABLE,
+    TaggingError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    QueueFullError: HTTPStatus.TOO_MANY_REQUESTS,
+    DeadlineError: HTTPStatus.SERVICE_UNAVAILABLE,
+    JobError: HTTPStatus.CONFLICT,
+    AuditError: HTTPStatus.CONFLICT,
+    UnknownCallerError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
+    RateLimitError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 
 
 def problem(status: int, detail: str, kind: str = "about:blank", title: str = "") -> dict[str, Any]:
-    """The body of a problem."""
-    return {"type": kind, "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
+    """The body of a problem, in the language of the request at hand."""
+    title = title or HTTPStatus(status).phrase
+    words = ARABIC.get(str(status) if kind == "about:blank" else kind)
+    if LANGUAGE.get() == "ar" and words:
+        title, sentence = words
+        # The finding is set off as one piece, so that it does not mix with the Arabic around it.
+        detail = f"{sentence} \u2068{detail}\u2069" if sentence.endswith(":") else sentence
+    return {"type": kind, "title": title, "status": status, "detail": detail}
 
 
 def problem_of(error: MusannifError) -> dict[str, Any]:
@@ -53,7 +91,20 @@ def faults_of(errors: Sequence[Any]) -> str:
 
 def problem_response(body: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
     """A response that carries a problem."""
+    headers = {"Content-Language": LANGUAGE.get(), "Vary": "Accept-Language", **(headers or {})}
     return JSONResponse(body, status_code=body["status"], media_type=MEDIA_TYPE, headers=headers)
+
+
+def error_response(error: MusannifError) -> JSONResponse:
+    """The answer to a request that ended in an error of ours."""
+    headers = {}
+    if isinstance(error, RateLimitError | QueueFullError):
+        headers["Retry-After"] = str(error.retry_after)
+    elif isinstance(error, StoreBusyError | DeadlineError):
+        headers["Retry-After"] = "1"
+    elif isinstance(error, UnknownCallerError):
+        headers["WWW-Authenticate"] = 'Bearer realm="musannif"'
+    return problem_response(problem_of(error), headers)
 
 
 def install(app: FastAPI) -> None:
@@ -61,11 +112,23 @@ def install(app: FastAPI) -> None:
 
     async def _known(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, MusannifError)
-        headers = {"Retry-After": "1"} if isinstance(error, StoreBusyError) else None
-        return problem_response(problem_of(error), headers)
+        return error_response(error)
 
-    for kind in (TaxonomyError, ReadingError, StoreError):
+    for kind in (
+        TaxonomyError,
+        ReadingError,
+        StoreError,
+        AccessError,
+        OverloadError,
+        JobError,
+        WebhookError,
+        BundleError,
+    ):
         app.add_exception_handler(kind, _known)
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(_: Request, __: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nobody reads it; the log shows it
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -76,5 +139,7 @@ def install(app: FastAPI) -> None:
         return problem_response(problem(error.status_code, str(error.detail)), dict(error.headers or {}))
 
     @app.exception_handler(Exception)
-    async def _unexpected(_: Request, __: Exception) -> JSONResponse:
-        return problem_response(problem(500, "an unexpected error; the log of the service has the details"))
+    async def _unexpected(request: Request, _: Exception) -> JSONResponse:
+        # This answer is given outside of all middleware.
+        body = problem(500, "an unexpected error; the log of the service has the details, under the X-Request-ID")
+        return problem_response(body, {**SECURITY_HEADERS, "X-Request-ID": getattr(request.state, "request_id", "")})

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from models.tagger import Options
+from nlp.taxonomy import Taxonomy
 
 # Text and id of an item are checked one by one, so that a bad one fails alone and not the request.
 _Text = Annotated[Any, WithJsonSchema({"type": "string", "description": "Raw text, in any language."})]
@@ -23,13 +28,11 @@ class ItemIn(BaseModel):
     text: _Text = None
 
 
-class ClassifyRequest(BaseModel):
-    """One text, or many."""
+class OptionsIn(BaseModel):
+    """What is asked of the model."""
 
     model_config = ConfigDict(extra="forbid")
 
-    text: _Text = None
-    items: list[ItemIn] | None = None
     axes: list[str] = Field(default=[], description="Axes to answer; all if empty.")
     top_k: int | None = Field(default=None, ge=1, description="At most so many tags a level.")
     min_score: float = Field(default=0.0, ge=0, le=1, description="No tag below this probability.")
@@ -38,6 +41,35 @@ class ClassifyRequest(BaseModel):
         default=None, description="Also give the sentences that carry each tag; if not said, for a single text only."
     )
 
+    def options(self, taxonomy: Taxonomy, *, texts: int, most_characters: int) -> Options:
+        """For the tagger.
+
+        Args:
+            taxonomy: has the axes.
+            texts: how many are asked for.
+            most_characters: longer texts are refused.
+
+        Raises:
+            TaxonomyError: there is no such axis.
+        """
+        for axis in self.axes:
+            taxonomy.axis(axis)
+        return Options(
+            axes=tuple(self.axes),
+            top_k=self.top_k,
+            min_score=self.min_score,
+            all_scores=self.all_scores,
+            evidence=texts == 1 if self.evidence is None else self.evidence,
+            most_characters=most_characters,
+        )
+
+
+class ClassifyRequest(OptionsIn):
+    """One text, or many."""
+
+    text: _Text = None
+    items: list[ItemIn] | None = None
+
     @model_validator(mode="after")
     def _one_or_many(self) -> ClassifyRequest:
         if (self.text is None) == (self.items is None):
@@ -45,6 +77,13 @@ class ClassifyRequest(BaseModel):
                 "expected either 'text' or 'items', found " + ("neither" if self.items is None else "both")
             )
         return self
+
+
+class FileQuery(OptionsIn):
+    """How to read a file, and what is asked of the model."""
+
+    text_column: str | None = Field(default=None, description="Column that holds the text; common names are found.")
+    id_column: str | None = Field(default=None, description="Column that holds the id; `id` if there is one.")
 
 
 class EvidenceOut(BaseModel):
@@ -77,7 +116,7 @@ class ItemOut(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    id: str | int | None
+    id: str | int | None = None
     status: int
     needs_review: bool | None = None
     scores: dict[str, dict[str, float]] | None = None
@@ -100,12 +139,21 @@ class ClassifyResponse(BaseModel):
     items: list[ItemOut]
 
 
+class ModelsResponse(BaseModel):
+    """The model in use, and what its bundle says of it."""
+
+    model: ModelOut
+    loaded: datetime
+    training: Mapping[str, Any] | None = Field(description="Provenance; none where no bundle was opened.")
+    metrics: Mapping[str, Any] | None = Field(description="What was measured, on what.")
+
+
 class InfoResponse(BaseModel):
     """What this service is and what it takes."""
 
     version: str
     model: ModelOut
-    limits: dict[str, int]
+    limits: dict[str, int | float]
 
 
 class HealthResponse(BaseModel):

@@ -205,7 +205,10 @@ class ReviewIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reviewer: Reviewer
+    reviewer: Reviewer | None = Field(
+        default=None,
+        description="Who decides, where access is open; else the key or session says it, and another name is refused.",
+    )
     decisions: list[VerdictIn] = Field(min_length=1, max_length=1000)
 
 

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from nlp.errors import MusannifError, NotStoredError, RepeatError, TaxonomyError
 from nlp.taxonomy import Taxonomy
 from service import problems
+from service.callers import CallerDep
 from service.curation import Curation, CurationDep, Render
 from service.cursors import read_cursor, write_cursor
 from service.dependencies import ModelDep, SettingsDep, StoreDep
-from service.preconditions import Condition, ConditionDep, KeyDep, etag, repeatable
+from service.preconditions import Condition, ConditionDep, KeyDep, etag, repeatable, response_of
 from service.schemas import ProblemOut
 from service.store.records import Answer, Draft, Filters, Repeatable, Submission
 from service.submission_schemas import (
@@ -48,10 +49,6 @@ def _render(taxonomy: Taxonomy) -> Render:
     return render
 
 
-def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, dict(answer.headers), media_type="application/json")
-
-
 def _put(
     curation: Curation, body: SubmissionIn, external_id: str, condition: Condition, key: Repeatable | None
 ) -> Answer:
@@ -64,7 +61,7 @@ _CREATED: dict[int | str, dict[str, Any]] = {201: {"model": SubmissionOut, "desc
 
 @router.post(_PATH, response_model=SubmissionOut | SubmissionAnswers, responses=_CREATED)
 def post_submissions(
-    body: SubmissionPost, curation: CurationDep, settings: SettingsDep, condition: ConditionDep, key: KeyDep = None
+    body: SubmissionPost, curation: CurationDep, settings: SettingsDep, condition: ConditionDep, key: KeyDep
 ) -> Response:
     """Keep one submission, or many as `items`; known ids are updated. Texts are tagged, unless they are unchanged.
 
@@ -76,7 +73,7 @@ def post_submissions(
             item = IdentifiedIn.model_validate(body.model_dump(exclude_unset=True))
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from error
-        return _response(_put(curation, item, item.external_id or _new_id(), condition, request))
+        return response_of(_put(curation, item, item.external_id or _new_id(), condition, request))
     if len(body.items) > settings.most_items:
         raise HTTPException(413, f"{len(body.items)} items, expected at most {settings.most_items} (most_items)")
     # A key of its own for every item: what was kept before the connection broke is not kept twice.
@@ -113,11 +110,11 @@ def _answer_one(curation: Curation, data: Any, request: Repeatable | None) -> Su
 
 @router.put(_ONE, response_model=SubmissionOut, responses=_CREATED)
 def put_submission(
-    external_id: ExternalId, body: SubmissionIn, curation: CurationDep, condition: ConditionDep, key: KeyDep = None
+    external_id: ExternalId, body: SubmissionIn, curation: CurationDep, condition: ConditionDep, key: KeyDep
 ) -> Response:
     """Keep a submission under its id. The same text is not tagged again; another text makes the decisions stale."""
     request = repeatable(key, "PUT", external_id, body.model_dump(exclude_unset=True))
-    return _response(_put(curation, body, external_id, condition, request))
+    return response_of(_put(curation, body, external_id, condition, request))
 
 
 @router.get(_PATH)
@@ -159,16 +156,22 @@ def _labels(taxonomy: Taxonomy, labels: list[str]) -> tuple[tuple[str, str], ...
 
 @router.post(_ONE + "/reviews", response_model=SubmissionOut, tags=["reviews"])
 def review_submission(
-    external_id: ExternalId, body: ReviewIn, curation: CurationDep, condition: ConditionDep, key: KeyDep = None
+    external_id: ExternalId,
+    body: ReviewIn,
+    caller: CallerDep,
+    curation: CurationDep,
+    condition: ConditionDep,
+    key: KeyDep,
 ) -> Response:
     """Keep one reviewer's decisions. If-Match names the ETag of what was read: 412 if it has changed since."""
+    reviewer = caller.signs_as(body.reviewer)
     if condition.if_match is None:
         detail = "expected the header If-Match with the ETag of the submission that was reviewed, or * for any"
         raise HTTPException(428, detail)
     request = repeatable(key, "POST", external_id, body.model_dump(mode="json"))
     verdicts = [verdict.record() for verdict in body.decisions]
     render = _render(curation.taxonomy)
-    return _response(curation.review(external_id, verdicts, body.reviewer, condition, request, render))
+    return response_of(curation.review(external_id, verdicts, reviewer, condition, request, render))
 
 
 @router.get(_ONE)

@@ -36,8 +36,10 @@ def taxonomy() -> Taxonomy:
 
 @pytest.fixture(autouse=True)
 def _own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that a test starts keeps its database in the test's own folder."""
+    """A service that a test starts keeps its database in the test's own folder, and works on jobs where it is told."""
     monkeypatch.setenv("MUSANNIF_DATABASE", str(tmp_path / "store" / "musannif.sqlite"))
+    monkeypatch.setenv("MUSANNIF_QUEUE", str(tmp_path / "store" / "queue.sqlite"))
+    monkeypatch.setenv("MUSANNIF_JOB_THREADS", "0")
 
 
 @pytest.fixture
@@ -308,7 +310,7 @@ class Portal:
 
         self.encoder = _Counting(word_tagger(taxonomy, _PORTAL_WORDS).encoder)
         tagger = replace(word_tagger(taxonomy, _PORTAL_WORDS), encoder=self.encoder)
-        self.app = create_app(Settings(database=database, **settings), tagger, Clock())
+        self.app = create_app(Settings(**{"database": database, **settings}), tagger, Clock())
         self.client = TestClient(self.app)
 
     @property

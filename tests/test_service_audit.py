@@ -82,7 +82,7 @@ def test_what_changes_nothing_is_not_logged(portal: Portal) -> None:
     portal.put("a", "")
     portal.review("a", "confirm goals:1")
     portal.client.delete("/v1/submissions/none")
-    with portal.app.state.store.read() as reader:
+    with portal.app.state.runtime.store.read() as reader:
         assert reader.verify_audit().entries == 1
 
 

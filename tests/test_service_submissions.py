@@ -125,7 +125,7 @@ def test_two_threads_that_write_one_id_leave_one_whole_submission(portal: Portal
     kept = portal.get("a").json()
     expected = {WATER: ["6"], SCHOOL: ["4"]}[kept["text"]]
     assert [tag["id"] for tag in kept["tags"]["goals"]] == expected
-    with portal.app.state.store.read() as reader:
+    with portal.app.state.runtime.store.read() as reader:
         assert reader.verify_audit().entries == kept["revision"]
 
 
@@ -310,7 +310,7 @@ def test_a_busy_database_is_a_problem_that_passes(taxonomy: Taxonomy, database: 
     portal = Portal(taxonomy, database, busy_seconds=0.1)
     with portal.client:
         portal.put("a", WATER)
-        with portal.app.state.store.write(NOON):
+        with portal.app.state.runtime.store.write(NOON):
             for answer in (portal.put("b", WATER), portal.review("a", "confirm goals:6")):
                 assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
                 assert answer.json()["type"] == "urn:musannif:store-busy"
@@ -378,7 +378,7 @@ def test_deleting_leaves_no_word_of_the_text(taxonomy: Taxonomy, tmp_path: Path)
         portal.review("a", "confirm goals:6", note=secret, key="k2")
         assert portal.client.delete("/v1/submissions/a").status_code == 204
         assert portal.client.get("/v1/reviews").json()["items"] == []
-        with portal.app.state.store.read() as reader:
+        with portal.app.state.runtime.store.read() as reader:
             assert reader.verify_audit().entries == 3
         files = {path.name: path.read_bytes() for path in tmp_path.glob("store.sqlite*")}
     assert {"store.sqlite", "store.sqlite-wal"} <= set(files)

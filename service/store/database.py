@@ -39,6 +39,11 @@ class Store:
         self._engine = engine
         self._writing = engine.execution_options(immediate=True)
 
+    @property
+    def engine(self) -> Engine:
+        """The database itself, for the modules of the store."""
+        return self._engine
+
     @contextmanager
     def read(self) -> Iterator[Reader]:
         """Questions in one transaction.
@@ -193,7 +198,8 @@ def _take_turn(connection: Connection) -> None:
 
 
 def _engine(url: URL, busy_seconds: float) -> Engine:
-    options: dict[str, Any] = {"pool_timeout": busy_seconds, "pool_pre_ping": True}
+    # Parameters are texts, hashes and secrets: an error of the database must not show them.
+    options: dict[str, Any] = {"pool_timeout": busy_seconds, "pool_pre_ping": True, "hide_parameters": True}
     try:
         if url.get_backend_name() == "sqlite":
             engine = create_engine(url, connect_args={"timeout": busy_seconds}, **options)

@@ -8,6 +8,9 @@ from sqlalchemy.orm import Session
 from nlp.errors import RepeatError
 from nlp.records import Evidence, Span, Tag
 from service.store import audit
+from service.store.credentials import Credentials
+from service.store.embeddings import Embeddings
+from service.store.jobs import Jobs
 from service.store.records import (
     Action,
     Answer,
@@ -23,6 +26,7 @@ from service.store.records import (
     Verdict,
 )
 from service.store.tables import AnswerRow, DecisionRow, SubmissionRow, TagRow
+from service.store.webhooks import Webhooks
 
 
 class Reader:
@@ -79,6 +83,26 @@ class Reader:
                 remedy="use a new key for a new request",
             )
         return Answer(row.status, row.headers, row.body)
+
+    @property
+    def credentials(self) -> Credentials:
+        """Questions about keys, users and sessions."""
+        return Credentials(self._session)
+
+    @property
+    def jobs(self) -> Jobs:
+        """What is asked of jobs."""
+        return Jobs(self._session)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """What is asked of webhooks."""
+        return Webhooks(self._session)
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """What is asked of embeddings."""
+        return Embeddings(self._session)
 
     def verify_audit(self, noted: str | None = None) -> ChainReport:
         """See :func:`service.store.audit.verify`."""

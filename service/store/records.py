@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
@@ -211,6 +211,81 @@ class Repeatable:
     fingerprint: str
 
 
+class Scope(StrEnum):
+    """What a key or a user may do: have texts tagged and kept; read and review them; look after the service."""
+
+    CLASSIFY = "classify"
+    REVIEW = "review"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key of a program, as it is kept: nobody can tell the key from it.
+
+    Attributes:
+        name: of its holder; no other key has it, nor ever had.
+        prefix: the beginning of the key, by which it is known and found.
+        digest: SHA-256 of the whole key.
+        scopes: what it opens.
+        created: when.
+        expires: from then on it opens nothing.
+        revoked: when it was taken back, if it was.
+    """
+
+    name: str
+    prefix: str
+    digest: str = field(repr=False)
+    scopes: frozenset[Scope]
+    created: datetime
+    expires: datetime
+    revoked: datetime | None = None
+
+    def usable(self, at: datetime) -> bool:
+        """Whether it opens anything at that time."""
+        return self.revoked is None and at < self.expires
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who signs in.
+
+    Attributes:
+        name: by which decisions are signed.
+        password_hash: of argon2.
+        scopes: what the user may do.
+        created: when.
+        disabled: when the user was shut out, if so.
+        failures: wrong passwords since the last right one.
+        locked_until: no password is taken before, if there were too many wrong ones.
+    """
+
+    name: str
+    password_hash: str = field(repr=False)
+    scopes: frozenset[Scope]
+    created: datetime
+    disabled: datetime | None = None
+    failures: int = 0
+    locked_until: datetime | None = None
+
+    def locked(self, at: datetime) -> bool:
+        """Whether no password is taken at that time."""
+        return self.locked_until is not None and at < self.locked_until
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A session of a user.
+
+    Attributes:
+        user: who signed in.
+        expires: when it ends by itself.
+    """
+
+    user: User
+    expires: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class ChainReport:
     """What a walk along a whole audit log found.
@@ -222,3 +297,158 @@ class ChainReport:
 
     entries: int
     head: str
+
+
+class JobState(StrEnum):
+    """How far a job is; the last three are ends."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be done."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class JobItem:
+    """An item of a job.
+
+    Attributes:
+        position: in the job, from 0.
+        item_id: JSON of the sender's id: a string, a number or ``null``.
+        text: raw, until it is done.
+        answer: JSON, once it is done.
+    """
+
+    position: int
+    item_id: str
+    text: str | None
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it is kept.
+
+    Attributes:
+        id: made by the service.
+        owner: who sent it.
+        state: how far it is.
+        options: of the tagger, by name.
+        created: when it came.
+        updated: when anything of it last changed.
+        finished: when it ended.
+        total: items that it has.
+        done: items that are answered, with those that failed.
+        failed: items that were answered with a problem.
+        model: name and versions of the one that answered last, as JSON.
+        problem: why it failed.
+        turn: number of the next part; see :class:`~service.store.tables.JobRow`.
+    """
+
+    id: str
+    owner: str
+    state: JobState
+    options: Mapping[str, Any]
+    created: datetime
+    updated: datetime
+    finished: datetime | None
+    total: int
+    done: int
+    failed: int
+    model: str | None
+    problem: str | None
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobPart:
+    """Items of a job that a worker took.
+
+    Attributes:
+        job: as it is now.
+        items: in order, none of them done; none if all are.
+    """
+
+    job: Job
+    items: tuple[JobItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that wants to hear of events.
+
+    Attributes:
+        id: made by the service.
+        owner: who registered it.
+        url: where messages are posted.
+        secret: key of the signature, in Base64 after ``whsec_``.
+        events: their names.
+        created: when.
+    """
+
+    id: str
+    owner: str
+    url: str
+    secret: str
+    events: tuple[str, ...]
+    created: datetime
+
+
+class DeliveryState(StrEnum):
+    """What became of a message."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message to a webhook.
+
+    Attributes:
+        sequence: rises with every message.
+        webhook: where it goes.
+        message: id of the message, the same at every try.
+        event: its name.
+        body: JSON, as it is signed.
+        state: what became of it.
+        tries: how often it was sent.
+        created: when the event was.
+        updated: when it was last tried.
+        due: when it is tried next.
+        status: HTTP status of the last answer, if there was one.
+        problem: why the last try failed.
+    """
+
+    sequence: int
+    webhook: Webhook
+    message: str
+    event: str
+    body: str
+    state: DeliveryState
+    tries: int
+    created: datetime
+    updated: datetime
+    due: datetime
+    status: int | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """A submission near a text.
+
+    Attributes:
+        external_id: of the submission.
+        score: cosine of the two embeddings.
+    """
+
+    external_id: str
+    score: float

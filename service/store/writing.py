@@ -13,9 +13,13 @@ from sqlalchemy.orm import Session
 
 from nlp.errors import NotStoredError
 from service.store import audit
+from service.store.credentials import CredentialChanges
+from service.store.embeddings import EmbeddingWriter
+from service.store.jobs import JobWriter
 from service.store.reading import Reader, submission_of
 from service.store.records import Answer, Draft, Repeatable, State, Submission, Tagging, Verdict
 from service.store.tables import AnswerRow, DecisionRow, SubmissionRow, TagRow
+from service.store.webhooks import WebhookWriter
 
 
 class Writer(Reader):
@@ -29,6 +33,11 @@ class Writer(Reader):
     def __init__(self, session: Session, at: datetime) -> None:
         super().__init__(session)
         self._at = at
+
+    @property
+    def credentials(self) -> CredentialChanges:
+        """Changes of keys, users and sessions."""
+        return CredentialChanges(self._session, self._at)
 
     def put(self, draft: Draft, tagging: Tagging | None, *, actor: str) -> Submission:
         """Keep a submission, new or changed. Nothing is written where nothing differs.
@@ -75,7 +84,7 @@ class Writer(Reader):
         if tagging is not None:
             self._tag(row, tagging)
         self._session.flush()
-        self._log(
+        self.log(
             actor,
             action,
             external_id=row.external_id,
@@ -116,7 +125,7 @@ class Writer(Reader):
                 )
             )
             self._session.flush()
-            self._log(
+            self.log(
                 reviewer,
                 f"review.{verdict.action.value}",
                 external_id=external_id,
@@ -139,7 +148,7 @@ class Writer(Reader):
         self._session.execute(delete(AnswerRow).where(AnswerRow.external_id == external_id))
         self._session.delete(row)
         self._session.flush()
-        self._log(
+        self.log(
             actor,
             "submission.delete",
             external_id=external_id,
@@ -167,6 +176,25 @@ class Writer(Reader):
         """Remove kept answers that are older."""
         self._session.execute(delete(AnswerRow).where(AnswerRow.created < self._at - age))
 
+    @property
+    def jobs(self) -> JobWriter:
+        """What changes jobs."""
+        return JobWriter(self._session, self._at)
+
+    @property
+    def webhooks(self) -> WebhookWriter:
+        """What changes webhooks and their deliveries."""
+        return WebhookWriter(self._session, self._at)
+
+    @property
+    def embeddings(self) -> EmbeddingWriter:
+        """What changes embeddings."""
+        return EmbeddingWriter(self._session)
+
+    def log(self, actor: str, action: str, **payload: object) -> None:
+        """Add an entry to the audit log; it must hold no words of a text, only their hashes."""
+        audit.append(self._session, at=self._at, actor=actor, action=action, payload=payload)
+
     def _tag(self, row: SubmissionRow, tagging: Tagging) -> None:
         row.tags.clear()
         # The old tags leave before the new ones come: the same label may be among both.
@@ -192,9 +220,6 @@ class Writer(Reader):
         if row is None:
             raise NotStoredError(f"there is no submission {external_id!r}")
         return row
-
-    def _log(self, actor: str, action: str, **payload: object) -> None:
-        audit.append(self._session, at=self._at, actor=actor, action=action, payload=payload)
 
 
 def _differs(row: SubmissionRow, draft: Draft) -> bool:

@@ -1,0 +1,170 @@
+"""The service under load, beside the same model without it. Run with ``make bench``; all of it stays on this machine.
+
+Three parts: the model alone; so many clients, each with one comment at a time; and four times what the service can do,
+offered whether it answers or not. Figures of the first two are taken in turns of one run, so that their ratio does not
+depend on the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from models.bundle import DEFAULT_BUNDLE, load_tagger
+from nlp.records import Document
+
+_COMMENT = (
+    "تأخر الباص اليوم ساعة كاملة عند المحطة رقم {number} والتطبيق لا يعمل منذ أسبوع ولم يرد أحد على الشكوى التي قدمتها "
+    "في البوابة، نرجو من الوزارة متابعة الموضوع وتحسين الخدمة في الأحياء البعيدة وتوفير معلومات دقيقة عن المواعيد"
+)
+
+
+class Load:
+    """What came of many requests."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[int] = Counter()
+        self.seconds: dict[int, list[float]] = {}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
+
+    def note(self, status: int, seconds: float) -> None:
+        """Keep one answer."""
+        self.statuses[status] += 1
+        self.seconds.setdefault(status, []).append(seconds)
+
+    def percentile(self, status: int, share: float) -> float:
+        """Seconds within which that share of the answers of a status came."""
+        found = sorted(self.seconds.get(status, [0.0]))
+        return found[min(len(found) - 1, int(share * len(found)))]
+
+
+def _say(name: str, figures: str) -> None:
+    click.echo(f"{name:20} {figures}")
+
+
+async def _ask(port: int, number: int, load: Load) -> None:
+    """One comment on a connection of its own: a bare client, which takes little of the processors from the service."""
+    body = json.dumps({"text": _COMMENT.format(number=number), "evidence": False}, ensure_ascii=False).encode()
+    head = (
+        f"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    started = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head.encode() + body)
+    answer = await reader.read()
+    writer.close()
+    load.note(int(answer.split(b" ", 2)[1]), time.perf_counter() - started)
+
+
+async def _closed(port: int, clients: int, seconds: float) -> Load:
+    """So many clients, each of which asks again when it is answered."""
+    load, end = Load(), time.perf_counter() + seconds
+
+    async def client(number: int) -> None:
+        turn = 0
+        while time.perf_counter() < end:
+            await _ask(port, number * 100_000 + turn, load)
+            turn += 1
+
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    return load
+
+
+async def _open(port: int, rate: float, seconds: float, memory: list[int], process: int) -> Load:
+    """So many requests a second, whether they are answered or not."""
+    load, started, asked = Load(), time.perf_counter(), []
+    for number in range(int(rate * seconds)):
+        await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
+        asked.append(asyncio.create_task(_ask(port, number, load)))
+        if number % max(1, int(rate)) == 0:
+            memory.append(_resident(process))
+    await asyncio.gather(*asked)
+    return load
+
+
+def _resident(process: int) -> int:
+    """Bytes of memory that a process holds."""
+    fields = Path(f"/proc/{process}/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _alone(seconds: float, threads: int) -> float:
+    """Texts a second of the model without the service."""
+    tagger = load_tagger(DEFAULT_BUNDLE, threads=threads or None)
+    tagger.classify([Document("", _COMMENT.format(number=0))])
+    started, done = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        tagger.classify([Document("", _COMMENT.format(number=number)) for number in range(done, done + 16)])
+        done += 16
+    return done / (time.perf_counter() - started)
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@click.command()
+@click.option("--seconds", type=float, default=60.0, help="Of each part.")
+@click.option("--clients", type=int, default=64, help="That ask at the same time.")
+@click.option("--threads", type=int, default=0, help="Of one forward pass; 0 for all processors.")
+def main(seconds: float, clients: int, threads: int) -> None:
+    """Load the service, and say how it bears it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    before = _alone(seconds / 2, threads)
+    with tempfile.TemporaryDirectory() as folder:
+        variables = {
+            "MUSANNIF_DATABASE": f"{folder}/musannif.sqlite",
+            "MUSANNIF_QUEUE": f"{folder}/queue.sqlite",
+            "MUSANNIF_THREADS": str(threads),
+            "MUSANNIF_LOG_LEVEL": "warning",
+        }
+        command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "--port", str(port)]
+        server = subprocess.Popen(command, env={**os.environ, **variables})  # noqa: S603 - our own command
+        try:
+            while not _ready(port):
+                if server.poll() is not None:
+                    raise click.ClickException("the service did not start")
+                time.sleep(0.1)
+            asyncio.run(_closed(port, clients, min(seconds, 3)))
+            load = asyncio.run(_closed(port, clients, seconds))
+            rate = load.statuses[200] / seconds
+            alone = (before + _alone(seconds / 2, threads)) / 2
+            _say("the model alone", f"{alone:.1f} texts/s")
+            _say(f"{clients} clients", f"{rate:.1f} texts/s, {rate / alone:.0%} of the model alone")
+            _say("", f"{load}; p50 {load.percentile(200, 0.5):.3f} s, p99 {load.percentile(200, 0.99):.3f} s")
+            memory: list[int] = []
+            over = asyncio.run(_open(port, 4 * rate, seconds, memory, server.pid))
+            _say("four times as many", f"{over.statuses[200] / seconds:.1f} texts/s")
+            _say("", f"{over}; p99 of 429 {over.percentile(429, 0.99):.3f} s")
+            _say("memory", f"{memory[0] / 2**20:.0f} MiB at first, {max(memory) / 2**20:.0f} MiB at most")
+            after = Load()
+            asyncio.run(_ask(port, 0, after))
+            _say("the next comment", f"{after} after {after.percentile(200, 1):.3f} s")
+        finally:
+            server.terminate()
+            server.wait(timeout=60)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,285 @@
+"""Jobs in the store: parts of them are taken by workers, and each item is answered once.
+
+``turn`` fences: a worker that was thought dead, and comes back, finds that the turn has passed, and its answers are
+not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from nlp.errors import JobError, NotStoredError
+from service.store.records import Job, JobItem, JobPart, JobState
+from service.store.tables import JobItemRow, JobRow
+
+# A job of which so many parts in a row were lost with their workers fails: its texts may be what kills them.
+MOST_LOSSES = 5
+
+_OPEN = (JobState.QUEUED.value, JobState.RUNNING.value)
+
+
+class Jobs:
+    """What is asked of jobs.
+
+    Args:
+        session: of one transaction.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, job_id: str) -> Job:
+        """A job.
+
+        Raises:
+            NotStoredError: there is none with this id.
+        """
+        return _job_of(self._row(job_id))
+
+    def answers(self, job_id: str, *, after: int, limit: int) -> list[JobItem]:
+        """Items that are answered, in order.
+
+        Args:
+            job_id: of the job.
+            after: position of the last one that is known; -1 for none.
+            limit: at most so many.
+        """
+        rows = self._session.scalars(
+            select(JobItemRow)
+            .where(JobItemRow.job_id == job_id, JobItemRow.position > after, JobItemRow.answer.is_not(None))
+            .order_by(JobItemRow.position)
+            .limit(limit)
+        )
+        return [_item_of(row) for row in rows]
+
+    def open(self) -> int:
+        """How many jobs have not ended."""
+        return self._session.scalar(select(func.count()).where(JobRow.state.in_(_OPEN))) or 0
+
+    def _row(self, job_id: str) -> JobRow:
+        row = self._session.get(JobRow, job_id)
+        if row is None:
+            raise NotStoredError(f"there is no job {job_id!r}")
+        return row
+
+
+class JobWriter(Jobs):
+    """What changes jobs.
+
+    Args:
+        session: has begun, and holds the store's turn to write.
+        at: the time of all that is written.
+    """
+
+    def __init__(self, session: Session, at: datetime) -> None:
+        super().__init__(session)
+        self._at = at
+
+    def create(
+        self,
+        job_id: str,
+        items: Iterable[tuple[str, str | None, str | None]],
+        options: Mapping[str, Any],
+        *,
+        owner: str,
+        lease: timedelta,
+    ) -> Job:
+        """Keep a new job.
+
+        Args:
+            job_id: new.
+            items: id, text and answer of each, as in :class:`~service.store.records.JobItem`; those that cannot be
+                tagged are answered already.
+            options: of the tagger.
+            owner: who sent it.
+            lease: after which it is given to a worker again, if none has heard of it.
+        """
+        rows = [
+            JobItemRow(job_id=job_id, position=position, item_id=item_id, text=text, answer=answer)
+            for position, (item_id, text, answer) in enumerate(items)
+        ]
+        refused = sum(row.answer is not None for row in rows)
+        row = JobRow(
+            id=job_id,
+            owner=owner,
+            state=JobState.QUEUED.value,
+            options=dict(options),
+            created=self._at,
+            updated=self._at,
+            total=len(rows),
+            done=refused,
+            failed=refused,
+            turn=0,
+            taken=False,
+            losses=0,
+            due=self._at + lease,
+        )
+        self._session.add(row)
+        self._session.flush()
+        self._session.add_all(rows)
+        self._session.flush()
+        return _job_of(row)
+
+    def take(
+        self, job_id: str, turn: int, *, lease: timedelta, most_items: int, most_characters: int
+    ) -> JobPart | None:
+        """Take the next part of a job; ``None`` if it has ended, or it is another worker's turn.
+
+        Args:
+            job_id: of the job.
+            turn: that the worker was told.
+            lease: how long the part is its own.
+            most_items: of the part.
+            most_characters: after which it takes no further item.
+        """
+        row = self._session.get(JobRow, job_id)
+        if row is None or row.state not in _OPEN or row.turn != turn or (row.taken and row.due > self._at):
+            return None
+        row.state, row.taken, row.due = JobState.RUNNING.value, True, self._at + lease
+        waiting = self._session.scalars(
+            select(JobItemRow)
+            .where(JobItemRow.job_id == job_id, JobItemRow.answer.is_(None))
+            .order_by(JobItemRow.position)
+            .limit(most_items)
+        )
+        items: list[JobItem] = []
+        characters = 0
+        for item in map(_item_of, waiting):
+            characters += len(item.text or "")
+            if items and characters > most_characters:
+                break
+            items.append(item)
+        return JobPart(_job_of(row), tuple(items))
+
+    def record(
+        self, job_id: str, turn: int, answers: Sequence[tuple[int, str, bool]], *, model: str, lease: timedelta
+    ) -> Job | None:
+        """Keep the answers of a part, and end the job if they were the last; ``None`` if the turn has passed.
+
+        Args:
+            job_id: of the job.
+            turn: in which the part was taken.
+            answers: position, answer and whether it is a problem, for every item of the part.
+            model: that gave them.
+            lease: after which the next part is given to a worker, if none has heard of it.
+        """
+        row = self._session.get(JobRow, job_id)
+        if row is None or row.state not in _OPEN or row.turn != turn or not row.taken:
+            return None
+        for position, answer, _ in answers:
+            self._session.execute(
+                update(JobItemRow)
+                .where(JobItemRow.job_id == job_id, JobItemRow.position == position)
+                .values(answer=answer, text=None)
+            )
+        row.done += len(answers)
+        row.failed += sum(failed for _, _, failed in answers)
+        row.model = model
+        self._pass_on(row, lease)
+        row.losses = 0
+        if row.done == row.total:
+            self._end(row, JobState.FINISHED)
+        self._session.flush()
+        return _job_of(row)
+
+    def wake(self, *, lease: timedelta) -> list[Job]:
+        """Jobs of which no worker was heard for too long, to be given to workers again; their turns are renewed.
+
+        A job whose parts are lost again and again fails.
+        """
+        rows = self._session.scalars(select(JobRow).where(JobRow.state.in_(_OPEN), JobRow.due < self._at)).all()
+        for row in rows:
+            if row.taken:
+                row.losses += 1
+            self._pass_on(row, lease, lost=row.taken)
+            if row.losses >= MOST_LOSSES:
+                row.problem = (
+                    f"{row.losses} workers in a row were lost at the items after the first {row.done}; "
+                    "the log of the service has the details"
+                )
+                self._end(row, JobState.FAILED)
+        self._session.flush()
+        return [_job_of(row) for row in rows]
+
+    def fail(self, job_id: str, problem: str) -> Job:
+        """End a job that cannot go on.
+
+        Raises:
+            NotStoredError: there is none with this id.
+        """
+        row = self._row(job_id)
+        row.problem = problem
+        self._end(row, JobState.FAILED)
+        return _job_of(row)
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job as its sender wishes; what is done stays.
+
+        Raises:
+            NotStoredError: there is none with this id.
+            JobError: it has ended otherwise.
+        """
+        row = self._row(job_id)
+        if row.state in _OPEN:
+            self._end(row, JobState.CANCELLED)
+        elif row.state != JobState.CANCELLED.value:
+            raise JobError(f"the job is {row.state}", expected="one that is queued or running")
+        return _job_of(row)
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job with its texts and answers, whatever its state.
+
+        Raises:
+            NotStoredError: there is none with this id.
+        """
+        self._session.delete(self._row(job_id))
+        self._session.flush()
+
+    def forget(self, age: timedelta) -> int:
+        """Remove jobs that ended longer ago; gives how many."""
+        old = delete(JobRow).where(JobRow.state.not_in(_OPEN), JobRow.updated < self._at - age)
+        return len(self._session.scalars(old.returning(JobRow.id)).all())
+
+    def _pass_on(self, row: JobRow, lease: timedelta, *, lost: bool = True) -> None:
+        # A message that still waits in the queue keeps its turn, so that it is not answered to twice.
+        row.turn += int(lost)
+        row.taken = False
+        row.updated = self._at
+        row.due = self._at + lease
+
+    def _end(self, row: JobRow, state: JobState) -> None:
+        row.state = state.value
+        row.updated = row.finished = self._at
+        row.taken = False
+        # What is not done will not be: its words go.
+        self._session.execute(
+            update(JobItemRow).where(JobItemRow.job_id == row.id, JobItemRow.answer.is_(None)).values(text=None)
+        )
+        self._session.flush()
+
+
+def _item_of(row: JobItemRow) -> JobItem:
+    return JobItem(row.position, row.item_id, row.text, row.answer)
+
+
+def _job_of(row: JobRow) -> Job:
+    return Job(
+        id=row.id,
+        owner=row.owner,
+        state=JobState(row.state),
+        options=row.options,
+        created=row.created,
+        updated=row.updated,
+        finished=row.finished,
+        total=row.total,
+        done=row.done,
+        failed=row.failed,
+        model=row.model,
+        problem=row.problem,
+        turn=row.turn,
+    )

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from conftest import WATER, word_tagger
+from fastapi.testclient import TestClient
+
+from models.encoder import EncodedWindow
+from models.stub import StubEncoder
+from models.tagger import Options, Tagger
+from nlp.errors import DeadlineError, QueueFullError, TaggingError
+from nlp.records import Classification, Document, Failure
+from nlp.taxonomy import Taxonomy
+from service.app import create_app
+from service.batching import Batcher
+from service.settings import Settings
+
+
+class GatedEncoder(StubEncoder):
+    """Notes what it reads, and reads nothing while the gate is closed."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.gate = threading.Event()
+        self.begun = threading.Event()
+
+    def encode(self, text: str) -> Iterator[EncodedWindow]:
+        self.begun.set()
+        assert self.gate.wait(30)
+        self.read.append(text)
+        if "سم" in text:
+            raise RuntimeError("poison")
+        return super().encode(text)
+
+
+@pytest.fixture
+def encoder() -> GatedEncoder:
+    return GatedEncoder()
+
+
+@pytest.fixture
+def gated(stub: Tagger, encoder: GatedEncoder) -> Tagger:
+    return replace(stub, encoder=encoder)
+
+
+def _documents(*texts: str) -> list[Document]:
+    return [Document(text, text) for text in texts]
+
+
+class Seconds:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_texts_that_wait_together_are_one_batch_and_requests_take_turns(gated: Tagger, encoder: GatedEncoder) -> None:
+    sizes: list[int] = []
+    batcher = Batcher(most_waiting=100, deadline_seconds=30, observe=lambda texts, _: sizes.append(texts))
+    first = batcher.submit(gated, _documents("أول"), Options())
+    assert encoder.begun.wait(30)
+    many = batcher.submit(gated, _documents("ا", "ب", "ت"), Options())
+    other = batcher.submit(gated, _documents("ث"), Options(all_scores=True))
+    assert batcher.waiting == 4
+    encoder.gate.set()
+    assert [result.id for result in many.result()] == ["ا", "ب", "ت"]
+    (scored,) = other.result()
+    assert isinstance(scored, Classification)
+    assert scored.scores is not None
+    assert first.result()
+    batcher.close()
+    assert sizes == [1, 4]
+
+
+def test_a_comment_does_not_wait_for_all_of_a_long_request(gated: Tagger, encoder: GatedEncoder) -> None:
+    batcher = Batcher(most_waiting=100, deadline_seconds=30)
+    batcher.submit(gated, _documents("أول"), Options())
+    assert encoder.begun.wait(30)
+    many = batcher.submit(gated, _documents(*(f"نص {number}" for number in range(40))), Options())
+    comment = batcher.submit(gated, _documents("تعليق"), Options())
+    encoder.gate.set()
+    many.result()
+    comment.result()
+    batcher.close()
+    assert encoder.read.index("تعليق") < 5
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again(gated: Tagger, encoder: GatedEncoder) -> None:
+    batcher = Batcher(most_waiting=2, deadline_seconds=30)
+    batcher.submit(gated, _documents("أول"), Options())
+    assert encoder.begun.wait(30)
+    kept = batcher.submit(gated, _documents("ا", "ب", "ت"), Options())  # more than may wait, but nothing waits
+    with pytest.raises(QueueFullError, match="most_waiting") as caught:
+        batcher.submit(gated, _documents("ث"), Options())
+    assert 1 <= caught.value.retry_after <= 60
+    background = batcher.submit(gated, _documents("خلفية"), Options(), patient=True)
+    encoder.gate.set()
+    assert len(kept.result()) == 3
+    assert background.result()
+    assert batcher.submit(gated, _documents("ث"), Options()).result()
+    batcher.close()
+
+
+def test_what_its_sender_gave_up_is_not_tagged(gated: Tagger, encoder: GatedEncoder) -> None:
+    batcher = Batcher(most_waiting=100, deadline_seconds=30)
+    batcher.submit(gated, _documents("أول"), Options())
+    assert encoder.begun.wait(30)
+    given_up = batcher.submit(gated, _documents("متروك"), Options())
+    kept = batcher.submit(gated, _documents("باق"), Options())
+    assert given_up.cancel()
+    encoder.gate.set()
+    assert kept.result()
+    batcher.close()
+    assert "متروك" not in encoder.read
+
+
+def test_a_deadline_ends_what_waits_and_not_background_work(gated: Tagger, encoder: GatedEncoder) -> None:
+    seconds = Seconds()
+    batcher = Batcher(most_waiting=100, deadline_seconds=5, now=seconds)
+    begun = batcher.submit(gated, _documents("أول"), Options())
+    assert encoder.begun.wait(30)
+    late = batcher.submit(gated, _documents("متأخر"), Options())
+    background = batcher.submit(gated, _documents("خلفية"), Options(), patient=True)
+    seconds.now = 6
+    encoder.gate.set()
+    with pytest.raises(DeadlineError, match="5 seconds"):
+        late.result()
+    assert background.result()
+    assert begun.result()
+    batcher.close()
+    assert "متأخر" not in encoder.read
+
+
+def test_a_text_on_which_the_model_fails_fails_alone(gated: Tagger, encoder: GatedEncoder) -> None:
+    encoder.gate.set()
+    batcher = Batcher(most_waiting=100, deadline_seconds=30)
+    results = batcher.submit(gated, _documents("ا", "سم", "ب"), Options()).result()
+    batcher.close()
+    assert [isinstance(result, Failure) for result in results] == [False, True, False]
+    assert isinstance(results[1], Failure)
+    assert isinstance(results[1].error, TaggingError)
+
+
+def test_closing_finishes_what_was_accepted(gated: Tagger, encoder: GatedEncoder) -> None:
+    batcher = Batcher(most_waiting=100, deadline_seconds=30)
+    futures = [batcher.submit(gated, _documents(f"نص {number}"), Options()) for number in range(40)]
+    closing = threading.Thread(target=batcher.close)
+    closing.start()
+    encoder.gate.set()
+    closing.join()
+    assert all(future.done() for future in futures)
+    assert not batcher.alive
+
+
+def test_a_full_service_answers_429_and_a_model_fault_is_one_item(gated: Tagger, encoder: GatedEncoder) -> None:
+    with TestClient(create_app(Settings(most_waiting=1), gated)) as client:
+        threads = [
+            threading.Thread(target=client.post, args=("/v1/classify",), kwargs={"json": {"text": text}})
+            for text in ("أول", "ثان")
+        ]
+        threads[0].start()
+        assert encoder.begun.wait(30)
+        threads[1].start()
+        batcher = client.app.state.runtime.batcher  # type: ignore[attr-defined]
+        while not batcher.waiting:
+            pass
+        refused = client.post("/v1/classify", json={"text": "ثالث"})
+        encoder.gate.set()
+        for thread in threads:
+            thread.join()
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["type"] == "urn:musannif:queue-full"
+        items = client.post("/v1/classify", json={"items": [{"text": "سم"}, {"text": "عسل"}]}).json()["items"]
+        assert [item["status"] for item in items] == [500, 200]
+        assert items[0]["problem"]["type"] == "urn:musannif:tagging"
+
+
+def test_the_work_of_a_client_that_is_gone_is_dropped(gated: Tagger, encoder: GatedEncoder) -> None:
+    app = create_app(Settings(), gated)
+    body = b'{"items": [{"text": "\xd9\x85\xd8\xaa\xd8\xb1\xd9\x88\xd9\x83"}]}'
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/classify",
+        "raw_path": b"/v1/classify",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "scheme": "http",
+        "server": ("test", 80),
+        "client": ("test", 1),
+        "root_path": "",
+    }
+
+    async def run() -> list[int]:
+        statuses: list[int] = []
+        async with app.router.lifespan_context(app):
+            runtime = app.state.runtime
+            first = runtime.batcher.submit(gated, _documents("أول"), Options())
+            await asyncio.to_thread(encoder.begun.wait, 30)
+            messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+            async def receive() -> dict[str, object]:
+                if messages:
+                    return messages.pop()
+                while not runtime.batcher.waiting:
+                    await asyncio.sleep(0)
+                return {"type": "http.disconnect"}
+
+            async def send(message: dict[str, object]) -> None:
+                if message["type"] == "http.response.start":
+                    statuses.append(int(str(message["status"])))
+
+            await app({**scope, "app": app}, receive, send)
+            encoder.gate.set()
+            await asyncio.wrap_future(first)
+        return statuses
+
+    assert asyncio.run(run()) == [499]
+    assert encoder.read == ["أول"]
+
+
+def test_neighbours_in_a_batch_change_nothing(taxonomy: Taxonomy) -> None:
+    tagger = word_tagger(taxonomy, {"ماء": {"goals": ["6"]}})
+    batcher = Batcher(most_waiting=100, deadline_seconds=30)
+    alone = batcher.submit(tagger, _documents(WATER), Options()).result()
+    beside = batcher.submit(tagger, _documents("كلام", WATER, "ماء ماء"), Options()).result()
+    batcher.close()
+    assert beside[1] == alone[0]
