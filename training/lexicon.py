@@ -39,7 +39,8 @@ def fit_lexicon(texts: Sequence[LabelledText], taxonomy: Taxonomy, recipe: Recip
     columns = []
     for level in taxonomy.levels:
         truth, known = gold(texts, level)
-        columns += [(features[known], truth[known, label]) for label in range(len(level.labels))]
+        annotated = features[known]
+        columns += [(annotated, truth[known, label]) for label in range(len(level.labels))]
     fitted = Parallel(n_jobs=-1, prefer="threads")(delayed(_fit_label)(*column, config.strength) for column in columns)
     weights = np.stack([weight for weight, _ in fitted])
     kept = np.sort(np.abs(weights), axis=1)[:, -min(config.entries, weights.shape[1]), None]
