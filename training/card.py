@@ -50,7 +50,7 @@ F1 with 95% bootstrap intervals; macro F1 over the labels that occur; ECE is the
   the figures on its development set of real practices.
 - Two readers of the guide agree at a micro F1 of 0.90 on goals, 0.84 on targets, 0.90 on technologies and 0.82 on RITE:
   nothing above that can be told from chance.
-- Targets with few texts, RITE dimensions and the dialects of Sudan, Yemen and Libya are its weakest points.
+- Targets with few texts, RITE dimensions and the dialects, Sudanese and Yemeni above all, are its weakest points.
 """
 
 
