@@ -83,6 +83,19 @@ def test_a_job_is_awaited(small: Portal) -> None:
     assert seen[-1] == (7, 7)
 
 
+def test_the_seconds_between_two_questions_may_be_a_whole_number(small: Portal) -> None:
+    waits: list[float] = []
+    with _client(Wire(small), waits) as client:
+        assert len(client.run_job([WATER], poll_seconds=1)) == 1
+    assert set(waits) == {1.0}
+
+
+def test_a_text_that_is_no_unicode_fails_alone(small: Portal) -> None:
+    with _client(Wire(small)) as client:
+        items = client.classify([WATER, "\ud800", SCHOOL])
+    assert [item.status for item in items] == [200, 422, 200]
+
+
 def test_a_full_queue_is_met_by_waiting_as_long_as_it_says(small: Portal) -> None:
     answers = [httpx.Response(429, headers={"Retry-After": "7"}), httpx.Response(503)]
 

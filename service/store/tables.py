@@ -214,7 +214,10 @@ class EmbeddingRow(Base):
 
 
 class JobRow(Base):
-    """A job. ``turn`` rises with every part of it that is done or given up: only the worker whose turn it is writes."""
+    """A job. ``turn`` rises with every part of it that is done or given up: only the worker whose turn it is writes.
+
+    ``due`` is the end of the lease of a part that is ``taken``; else, since when the next part waits.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (Index(None, "state", "due"), Index(None, "updated"))
