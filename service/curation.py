@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from models.tagger import Options
-from nlp.errors import ForbiddenError, MusannifError, NotStoredError, OverloadError, ReadingError
+from nlp.errors import ForbiddenError, MusannifError, NotStoredError, OverloadError, ReadingError, RepeatError
 from nlp.records import Classification, Document, Failure
 from nlp.taxonomy import Taxonomy
 from service.callers import OPEN_CALLER, Caller, CallerDep
@@ -83,10 +83,11 @@ class Curation:
 
         Returns:
             The answer to each, in order, or why nothing of it was changed: nobody can tag its text, its condition is
-            not met, it is another sender's, its key was used for another request, or the model has too much to do.
+            not met, it is another sender's, or the model has too much to do.
 
         Raises:
             ClientDisconnect: the client has gone.
+            RepeatError: the key was used for another request.
         """
         outcomes: list[Outcome] = []
         while len(outcomes) < len(writes):
@@ -172,6 +173,8 @@ class Curation:
                     return False
                 existing = reader.submission(write.draft.external_id)
             self._check(existing, write.condition)
+        except RepeatError:
+            raise
         except MusannifError:
             return False
         return _needs_tags(existing, write.draft)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from nlp.errors import MusannifError, NotStoredError, OverloadError, RepeatError, TaxonomyError
+from nlp.errors import MusannifError, NotStoredError, OverloadError, TaxonomyError
 from nlp.taxonomy import Taxonomy
 from service import problems
 from service.callers import CallerDep
@@ -91,9 +91,6 @@ async def post_submissions(
         for position, data in enumerate(body.items)
     ]
     outcomes = await curation.put([item for item in items if isinstance(item, Write)], _render(curation))
-    for outcome in outcomes:
-        if isinstance(outcome, RepeatError):
-            raise outcome
     overloads = [outcome for outcome in outcomes if isinstance(outcome, OverloadError)]
     if overloads and len(overloads) == len(outcomes):
         raise overloads[0]
