@@ -183,7 +183,7 @@ def test_a_full_service_answers_429_and_a_model_fault_is_one_item(gated: Tagger,
 
 def _wait_until(true: Callable[[], bool]) -> None:
     pause = threading.Event()
-    for _ in range(600):
+    for _ in range(3000):
         if true():
             return
         pause.wait(0.02)

@@ -255,7 +255,7 @@ def test_cursors_are_opaque_and_checked() -> None:
 
 
 def test_readers_find_a_connection_while_many_writers_wait(database: str) -> None:
-    store = open_store(database, busy_seconds=5)
+    store = open_store(database, busy_seconds=60)
     written: list[Submission] = []
     writers = [
         threading.Thread(target=lambda number=number: written.append(_put(store, f"n{number}"))) for number in range(20)
