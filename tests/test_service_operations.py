@@ -9,11 +9,12 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -299,6 +300,12 @@ def test_similar_refuses_what_it_cannot_compare(portal: Portal) -> None:
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
+def test_a_fault_of_the_model_is_told_as_one(portal: Portal) -> None:
+    portal.encoder.broken = True
+    answer = portal.client.post("/v1/similar", json={"text": WATER})
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:musannif:tagging")
+
+
 def test_what_the_model_in_use_has_not_embedded_is_embedded_in_the_background(portal: Portal) -> None:
     for number in range(20):
         portal.put(f"n{number}", f"{WATER} {number}")
@@ -527,6 +534,64 @@ def test_a_backup_of_sqlite_moves_to_postgresql(taxonomy: Taxonomy, tmp_path: Pa
         assert target.get("a").json()["text"] == WATER
         assert target.put("b", WATER).status_code == 201
         assert target.review("a", "confirm goals:6").status_code == 200
+
+
+def test_a_backup_is_its_owners_alone(portal: Portal, tmp_path: Path) -> None:
+    back_up(portal.app.state.runtime.store, tmp_path / "backup.sqlite")
+    assert (tmp_path / "backup.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_altered_log_is_said_and_backed_up_all_the_same(taxonomy: Taxonomy, tmp_path: Path) -> None:
+    source = tmp_path / "source.sqlite"
+    portal = Portal(taxonomy, str(source))
+    with portal.client:
+        portal.put("a", WATER)
+        portal.put("b", WATER)
+    with sqlite3.connect(source) as connection:
+        connection.execute("DROP TRIGGER audit_log_no_update")
+        connection.execute("UPDATE audit_log SET actor = 'somebody' WHERE sequence = 2")
+    run = CliRunner()
+    made = run.invoke(cli, ["backup", str(tmp_path / "b.sqlite"), "--database", str(source)])
+    assert (made.exit_code, "is made, but its audit log is broken: entry 2" in made.output) == (1, True)
+    assert not list(tmp_path.glob("*.partial*"))
+    filled = run.invoke(cli, ["restore", str(tmp_path / "b.sqlite"), "--database", str(tmp_path / "new.sqlite")])
+    assert (filled.exit_code, "filled, but its audit log is broken: entry 2" in filled.output) == (1, True)
+    restored = Portal(taxonomy, str(tmp_path / "new.sqlite"))
+    with restored.client:
+        assert [restored.get(one).status_code for one in ("a", "b")] == [200, 200]
+
+
+def test_a_backup_of_an_earlier_version_is_restored_and_stays_as_it_is(taxonomy: Taxonomy, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.sqlite"
+    portal = Portal(taxonomy, str(tmp_path / "source.sqlite"))
+    with portal.client:
+        portal.put("a", WATER)
+        kept = portal.get("a").json()
+        report = back_up(portal.app.state.runtime.store, backup)
+    with closing(sqlite3.connect(backup)) as connection:
+        connection.execute("ALTER TABLE submissions DROP COLUMN owner")
+        connection.execute("UPDATE alembic_version SET version_num = '0003'")
+        connection.commit()
+        connection.execute("PRAGMA journal_mode = DELETE")
+    before = backup.read_bytes()
+    store = open_store(str(tmp_path / "new.sqlite"))
+    assert restore(backup, store) == report
+    store.close()
+    assert backup.read_bytes() == before
+    assert not list(tmp_path.glob("backup.sqlite-*"))
+    restored = Portal(taxonomy, str(tmp_path / "new.sqlite"))
+    with restored.client:
+        assert restored.get("a").json() == kept
+
+
+def test_what_is_no_backup_is_not_restored(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "new.sqlite"))
+    (tmp_path / "empty").touch()
+    (tmp_path / "text").write_text("no database at all " * 100)
+    for name, words in (("none", "cannot be read"), ("empty", "is no backup"), ("text", "is no backup")):
+        with pytest.raises(StoreError, match=words):
+            restore(tmp_path / name, store)
+    store.close()
 
 
 def test_the_commands_of_backups(portal: Portal, database: str, tmp_path: Path) -> None:

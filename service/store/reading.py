@@ -130,6 +130,7 @@ def submission_of(row: SubmissionRow) -> Submission:
     return Submission(
         key=row.id,
         external_id=row.external_id,
+        owner=row.owner,
         text=row.text,
         language=row.language,
         metadata=row.details,

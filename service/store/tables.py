@@ -61,6 +61,7 @@ class SubmissionRow(Base):
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
     external_id: Mapped[str] = mapped_column(Text)
+    owner: Mapped[str] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
     language: Mapped[str | None] = mapped_column(Text)
     details: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)

@@ -56,6 +56,7 @@ class Writer(Reader):
         if row is None:
             row = SubmissionRow(
                 external_id=draft.external_id,
+                owner=actor,
                 text=draft.text,
                 language=draft.language,
                 details=dict(draft.metadata or {}),
