@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check format bench serve train wheelhouse clean
+.PHONY: demo test check format bench serve openapi train wheelhouse clean
 
 # What serving needs: no torch.
 $(VENV)/.serving: pyproject.toml constraints.txt
@@ -42,6 +42,10 @@ bench: $(VENV)/.development
 
 serve: $(VENV)/.serving
 	$(BIN)/musannif serve
+
+# The description of the HTTP interface that is kept in docs/; a test compares it with the app.
+openapi: $(VENV)/.serving
+	$(BIN)/musannif openapi > docs/openapi.json
 
 train: $(VENV)/.development
 	$(BIN)/musannif train --run runs/default

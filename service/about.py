@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 
 import nlp
+from service.callers import CallerDep
 from service.dependencies import ModelDep, RuntimeDep, SettingsDep
-from service.model import open_model
 from service.schemas import InfoResponse, ModelsResponse
 
 router = APIRouter(tags=["model"])
@@ -43,11 +43,11 @@ def models(model: ModelDep) -> ModelsResponse:
 
 
 @router.post("/v1/models/reload")
-def reload(runtime: RuntimeDep, settings: SettingsDep) -> ModelsResponse:
+def reload(runtime: RuntimeDep, caller: CallerDep) -> ModelsResponse:
     """Open the bundle of the settings again, after a promotion. Requests under way end with the model they began with.
 
-    If the bundle cannot be opened, the model in use stays. Of several processes (`--workers`), one is reloaded.
+    If the bundle cannot be opened, the model in use stays. Other servers and workers on the same database open theirs
+    within seconds.
     """
-    runtime.model = open_model(settings, None, runtime.batcher)
-    runtime.background.refresh_embeddings()
+    runtime.reload(caller.actor)
     return models(runtime.model)

@@ -10,7 +10,9 @@ import unicodedata
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated
+from urllib.parse import urlsplit
 
+from anyio import CapacityLimiter
 from fastapi import Depends, HTTPException, Request
 from itsdangerous import BadSignature, Signer
 from starlette.datastructures import Headers
@@ -21,7 +23,7 @@ from service.callers import OPEN_CALLER, Caller, Means
 from service.clock import Clock
 from service.keys import digest_of, recognise
 from service.rates import Rate, address_of, is_loopback, open_storage
-from service.scopes import PROBES, Open, Operation
+from service.scopes import Open, Operation
 from service.settings import Settings
 from service.store import Store
 from service.store.records import Scope, SignIn
@@ -55,12 +57,16 @@ class Access:
         settings: limits, and the address that is listened on.
         store: keeps keys, users and sessions.
         clock: tells what has expired.
+
+    Attributes:
+        door: passwords are checked one at a time, and those who wait take no thread from others.
     """
 
     def __init__(self, settings: Settings, store: Store, clock: Clock) -> None:
         self._settings = settings
         self._store = store
         self._clock = clock
+        self.door = CapacityLimiter(1)
         storage = open_storage(settings.rate_storage)
         self._requests = Rate(storage, "most_requests_per_minute", settings.most_requests_per_minute)
         self._sign_ins = Rate(storage, "most_sign_ins_per_minute", settings.most_sign_ins_per_minute)
@@ -83,8 +89,7 @@ class Access:
         """
         writes = operation.method not in SAFE_METHODS
         if operation.need is Open.ANYONE:
-            if operation.path not in PROBES:
-                self._requests.count(address_of(client))
+            self._requests.count(address_of(client))
             if writes:
                 _refuse_other_sites(headers)
             return None
@@ -125,17 +130,19 @@ class Access:
             if user and takes and not right:
                 with self._store.write(at) as writer:
                     writer.credentials.count_failure(user.name, most=settings.most_failures, lock=lock)
-        if not user or not takes or not right:
+        token = secrets.token_urlsafe(32)
+        session = None
+        if user and takes and right:
+            lasting = timedelta(hours=settings.session_hours)
+            with self._store.write(at) as writer:
+                session = writer.credentials.start_session(user, digest_of(token), lasting=lasting)
+        if session is None:
             raise UnknownCallerError(
                 "the name and the password do not fit, or the account is closed for a while",
                 expected=f"no more than {settings.most_failures} wrong passwords in a row, "
                 f"or {settings.lock_minutes:g} minutes after the last",
                 remedy="musannif users password gives a new one",
             )
-        token = secrets.token_urlsafe(32)
-        with self._store.write(at) as writer:
-            lasting = timedelta(hours=settings.session_hours)
-            session = writer.credentials.start_session(user.name, digest_of(token), lasting=lasting)
         return self._cookies.sign(token).decode(), self._signed_in(token, session)
 
     def sign_out(self, caller: Caller) -> None:
@@ -154,6 +161,7 @@ class Access:
             if token and (session := reader.credentials.sign_in(digest_of(token), self._clock())):
                 return self._signed_in(token, session)
             if is_loopback(self._settings.host) and _from_here(client) and not reader.credentials.any():
+                _refuse_other_names(headers)
                 return OPEN_CALLER
         raise UnknownCallerError(
             "no key and no session that holds came with the request",
@@ -202,6 +210,21 @@ def _from_here(client: tuple[str, int] | None) -> bool:
         return True
 
 
+def _refuse_other_names(headers: Headers) -> None:
+    """A page whose own name was made to mean this machine may not use the browser to ask an open service."""
+    given = headers.get("host")
+    try:
+        name = urlsplit(f"//{given}").hostname or ""
+    except ValueError:
+        name = ""
+    if given is not None and not is_loopback(name):
+        raise ForbiddenError(
+            f"the request calls the service {given!a}, and no key was made yet",
+            expected="localhost or a loopback address such as 127.0.0.1",
+            remedy="for other names, make a key: musannif keys create NAME",
+        )
+
+
 def _refuse_other_sites(headers: Headers) -> None:
     """A page of another site may not make a browser write here: not with a session, and not where access is open."""
     site = headers.get("sec-fetch-site", "none")
@@ -234,7 +257,7 @@ def _check_scope(caller: Caller, operation: Operation) -> None:
         )
 
 
-def _access(request: Request) -> Access:
+async def _access(request: Request) -> Access:
     access: Access | None = getattr(request.app.state, "access", None)
     if access is None:
         raise HTTPException(503, "the store is still opening", headers={"Retry-After": "1"})

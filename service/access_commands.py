@@ -18,7 +18,6 @@ from service.store.records import Scope, User
 
 _ACTOR = "command line"
 
-
 _scopes = [scope.value for scope in Scope]
 
 
@@ -39,13 +38,16 @@ def keys() -> None:
     help="What the key opens; give it several times for several scopes.",
 )
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it opens that.")
+@click.option("--replaces", help="Name of an earlier key: what that one handed in is the new one's from now on.")
 @database_option
-def create_key(name: str, scopes: tuple[str, ...], days: int, database: str | None) -> None:
+def create_key(name: str, scopes: tuple[str, ...], days: int, replaces: str | None, database: str | None) -> None:
     """Make a key for the program NAME and show it: now, and never again."""
     at = utc_now()
     key, kept = new_key(checked_name(name), map(Scope, scopes), at, timedelta(days=days))
     with opened_store(database, create=True) as store, store.write(at) as writer:
         writer.credentials.add_key(kept, actor=_ACTOR)
+        if replaces:
+            writer.credentials.replace_key(replaces, kept.name, actor=_ACTOR)
     click.echo(key)
     click.echo(f"{kept.prefix} for {kept.name}, {_listed(kept.scopes)}, until {kept.expires:%Y-%m-%d}", err=True)
     click.echo("Keep the key now: only its hash is stored. Send it as Authorization: Bearer KEY.", err=True)

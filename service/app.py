@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
+from anyio import CapacityLimiter, fail_after, to_thread
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response, UploadFile
 from fastapi.responses import PlainTextResponse
 from fastapi_offline import FastAPIOffline
@@ -25,12 +26,16 @@ from service.limits import BodyLimit, ConcurrencyLimit
 from service.metrics import CONTENT_TYPE, Metrics
 from service.model import Model
 from service.observing import Observed, configure_log
-from service.runtime import open_runtime
+from service.runtime import Runtime, open_runtime
 from service.schemas import ClassifyRequest, ClassifyResponse, FileQuery, HealthResponse, ItemIn, OptionsIn
 from service.scopes import describe
 from service.settings import Settings
 
 router = APIRouter()
+
+# Whether the service is ready is asked on threads of its own, and answered within so many seconds.
+_PROBE_THREADS = 2
+_PROBE_SECONDS = 3
 
 
 @router.post("/v1/classify", response_model=ClassifyResponse, tags=["classify"])
@@ -66,23 +71,32 @@ async def _classified(request: Request, batch: Batch, asked: OptionsIn, model: M
 
 
 @router.get("/healthz", tags=["operations"])
-def healthz() -> HealthResponse:
+async def healthz() -> HealthResponse:
     """The process answers."""
     return HealthResponse(status="ok")
 
 
 @router.get("/readyz", tags=["operations"])
-def readyz(runtime: RuntimeDep) -> HealthResponse:
+async def readyz(request: Request, runtime: RuntimeDep) -> HealthResponse:
     """The model is loaded and takes texts, the database and the queue answer; 503 otherwise, naming what does not."""
     if not runtime.batcher.alive:
         raise HTTPException(503, "the model has stopped; start the service again")
+    for name, check in (("the database", _ask_database), ("the queue of the jobs", _ask_queue)):
+        try:
+            with fail_after(_PROBE_SECONDS):
+                await to_thread.run_sync(check, runtime, limiter=request.app.state.probing, abandon_on_cancel=True)
+        except Exception as error:
+            raise HTTPException(503, f"{name} does not answer", headers={"Retry-After": "1"}) from error
+    return HealthResponse(status="ok")
+
+
+def _ask_database(runtime: Runtime) -> None:
     with runtime.store.read() as reader:
         reader.submission("")
-    try:
-        runtime.background.check()
-    except Exception as error:
-        raise HTTPException(503, "the queue of the jobs does not answer", headers={"Retry-After": "1"}) from error
-    return HealthResponse(status="ok")
+
+
+def _ask_queue(runtime: Runtime) -> None:
+    runtime.background.check()
 
 
 @router.get("/metrics", response_class=PlainTextResponse, tags=["operations"])
@@ -123,9 +137,10 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
     app.state.settings = settings
     app.state.clock = clock
     app.state.metrics = figures
+    app.state.probing = CapacityLimiter(_PROBE_THREADS)
     # The last is the first that a request meets. A slow sender takes no place among the requests in progress.
     app.add_middleware(ConcurrencyLimit, most=settings.most_at_once)
-    app.add_middleware(BodyLimit, most_bytes=settings.most_bytes)
+    app.add_middleware(BodyLimit, most_bytes=settings.most_bytes, seconds=settings.body_seconds)
     app.add_middleware(Gate, cookie=settings.session_cookie)
     app.add_middleware(SecurityHeaders, documentation_policy=documentation_policy(app))
     app.add_middleware(AnswerLanguage)

@@ -67,7 +67,8 @@ class Caller:
 OPEN_CALLER = Caller(Means.OPEN, "api", frozenset(Scope))
 
 
-def _caller(request: Request) -> Caller:
+# A coroutine, so that a request is not handed to a thread only to look something up.
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -26,7 +27,7 @@ from models.bundle import (
     verify_bundle,
 )
 from models.tagger import Options
-from nlp.errors import MusannifError, UnknownFormatError
+from nlp.errors import AuditError, MusannifError, UnknownFormatError
 from nlp.reading import read_documents, read_stream
 from nlp.records import Document, Failure
 from service.access_commands import keys, users
@@ -342,9 +343,10 @@ def audit_verify(noted: str | None, database: str | None) -> None:
 def backup(target: Path, database: str | None) -> None:
     """Write the whole database to a new file, as it is at one moment; the service may go on meanwhile.
 
-    The file holds all texts and secrets: keep it as the database is kept.
+    The file holds all texts and secrets: keep it as the database is kept. It is made also where the audit log was
+    altered; the exit status is then 1.
     """
-    with opened_store(database) as store:
+    with opened_store(database) as store, _done_nevertheless(f"{target} is made"):
         report = back_up(store, target)
     click.echo(
         f"{target}: {report.entries} entries in the audit log, all as written; the last has the hash {report.head}"
@@ -355,10 +357,30 @@ def backup(target: Path, database: str | None) -> None:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--database", help="Path or URL of a new database; the setting of the service if not given.")
 def restore(source: Path, database: str | None) -> None:
-    """Fill a new database from a backup; SQLite or PostgreSQL, whichever the backup was made of."""
-    with opened_store(database, create=True) as store:
+    """Fill a new database from a backup; SQLite or PostgreSQL, whichever the backup was made of.
+
+    It is filled also where the audit log was altered; the exit status is then 1.
+    """
+    with opened_store(database, create=True) as store, _done_nevertheless("the database is filled"):
         report = restore_backup(source, store)
     click.echo(f"{report.entries} entries in the audit log, all as written; the last has the hash {report.head}")
+
+
+@contextmanager
+def _done_nevertheless(done: str) -> Iterator[None]:
+    try:
+        yield
+    except AuditError as error:
+        click.echo(f"{done}, but its audit log is broken: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+@cli.command()
+def openapi() -> None:
+    """Write the description of the HTTP interface (OpenAPI, JSON)."""
+    from service.app import create_app
+
+    click.echo(json.dumps(create_app(Settings()).openapi(), ensure_ascii=False, indent=1))
 
 
 cli.add_command(keys)

@@ -55,7 +55,7 @@ class _Conversations:
         self._retries = retries
 
     def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> _Flow[bytes]:
-        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        content = None if body is None else _encoded(body)
         given = {"Content-Type": "application/json", **(headers or {})}
         for left in range(self._retries, -1, -1):
             wait = min(_LONGEST_WAIT, 0.25 * 2.0 ** (self._retries - left))
@@ -112,7 +112,7 @@ class _Conversations:
         found: list[ItemOut] = []
         for job in jobs:
             while job.result is None:
-                yield poll_seconds
+                yield float(poll_seconds)
                 job = JobOut.model_validate_json((yield from self.call("GET", f"/v1/jobs/{job.id}")))
                 progress(len(found) + job.done, len(texts))
             if job.state != "finished":
@@ -128,6 +128,11 @@ class _Conversations:
         return SubmissionOut.model_validate_json(answer)
 
 
+def _encoded(body: Any) -> bytes:
+    """JSON in UTF-8; a lone surrogate stays an escape, for the service to refuse in its item alone."""
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
 def _items(texts: Sequence[str], ids: Sequence[str] | None) -> list[dict[str, Any]]:
     if ids is not None and len(ids) != len(texts):
         raise ValueError(f"{len(ids)} ids for {len(texts)} texts")
@@ -138,7 +143,7 @@ def _split(items: list[dict[str, Any]], most_items: int, most_bytes: int) -> Ite
     some: list[dict[str, Any]] = []
     size = _ENVELOPE
     for item in items:
-        length = len(json.dumps(item, ensure_ascii=False).encode("utf-8", "surrogatepass")) + 2
+        length = len(_encoded(item)) + 2
         if some and (len(some) == most_items or size + length > most_bytes):
             yield some
             some, size = [], _ENVELOPE

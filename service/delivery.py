@@ -5,6 +5,7 @@ The form of the signature is that of https://www.standardwebhooks.com, for which
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -28,6 +29,8 @@ Resolve = Callable[[str, int], list[str]]
 _PREFIX = "whsec_"
 # IPv6 addresses by which translators reach IPv4 ones.
 _TRANSLATED = ip_network("64:ff9b::/96")
+# All public addresses of IPv6 are in it; what is outside may reach this network by ways that `is_global` does not know.
+_GLOBAL_UNICAST = ip_network("2000::/3")
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _allowed(address: str, networks: Networks) -> bool:
     real = _real(ip_address(address.partition("%")[0]))
     if any(real in network for network in networks if network.version == real.version):
         return True
-    return real.is_global and not real.is_multicast
+    return real.is_global and not real.is_multicast and (real.version == 4 or real in _GLOBAL_UNICAST)
 
 
 def _real(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
@@ -142,7 +145,7 @@ class Sender:
 
     Args:
         networks: private ones that are allowed.
-        seconds: that a webhook has to answer.
+        seconds: that a webhook has to answer, from the connection to the status.
         transport: of the connections; the network if not given.
         look_up: gives the addresses of a host.
     """
@@ -152,13 +155,14 @@ class Sender:
         networks: Networks,
         *,
         seconds: float,
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
         look_up: Resolve = resolve,
     ) -> None:
         self._networks = networks
+        self._seconds = seconds
+        self._transport = transport
         self._look_up = look_up
-        # No proxies and no redirects: both would go where nobody looked.
-        self._client = httpx.Client(timeout=seconds, follow_redirects=False, trust_env=False, transport=transport)
+        self._tls = httpx.create_ssl_context(trust_env=False)
 
     def post(self, delivery: Delivery, at: datetime) -> Outcome:
         """Send a message; the answer's body is not read.
@@ -180,18 +184,35 @@ class Sender:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signature(delivery.webhook.secret, delivery.message, timestamp, body),
         }
-        request = self._client.build_request(
-            "POST", target.url, content=body, headers=headers, extensions={"sni_hostname": target.name}
-        )
         try:
-            answer = self._client.send(request, stream=True)
+            status = asyncio.run(self._send(target, body, headers))
+        except TimeoutError:
+            return Outcome(None, f"no answer within {self._seconds:g} seconds (webhook_seconds)")
         except httpx.HTTPError as error:
             return Outcome(None, f"{type(error).__name__}: {error}"[:300])
-        answer.close()
-        if answer.is_success:
-            return Outcome(answer.status_code, None)
-        return Outcome(answer.status_code, f"the webhook answered {answer.status_code}, expected 200 to 299")
+        if 200 <= status < 300:
+            return Outcome(status, None)
+        return Outcome(status, f"the webhook answered {status}, expected 200 to 299")
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._client.close()
+    async def _send(self, target: Target, body: bytes, headers: dict[str, str]) -> int:
+        """Post to an address; gives the status of the answer.
+
+        Time limits of the library are those of one read: a receiver that drips would hold a thread for ever. Every try
+        has a connection of its own: one that is kept belongs to an address, and may bear another host's certificate.
+        No proxies and no redirects: both would go where nobody looked.
+        """
+        async with (
+            asyncio.timeout(self._seconds),
+            httpx.AsyncClient(
+                timeout=self._seconds,
+                follow_redirects=False,
+                trust_env=False,
+                verify=self._tls,
+                transport=self._transport,
+            ) as client,
+            client.stream(
+                "POST", target.url, content=body, headers=headers, extensions={"sni_hostname": target.name}
+            ) as answer,
+        ):
+            await answer.aclose()
+        return answer.status_code

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nlp.errors import MusannifError
 from service.access import Access
 from service.problems import error_response, problem, problem_response
-from service.scopes import Open, Operation, operation_of
+from service.scopes import PROBES, Open, Operation, operation_of
 
 _THREADS = 8
 
@@ -38,6 +38,10 @@ class Gate:
             return
         request = Request(scope)
         operation = operation_of(request.method, scope["path"])
+        if operation.path in PROBES and operation.need is Open.ANYONE:
+            # Whether the service lives is asked without end, and answered also where no thread is free.
+            await self._app(scope, receive, send)
+            return
         access: Access | None = getattr(request.app.state, "access", None)
         if access is not None:
             try:

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from service.schemas import ItemIn, ModelOut, OptionsIn
 from service.store.records import Delivery, DeliveryState, Job, JobState, Webhook
 
+# Ids that the service makes. What is not of this form was never one, and some of it no database takes.
+MadeId = Annotated[str, StringConstraints(pattern="^[0-9a-z]{1,64}$")]
+
 
 class JobRequest(OptionsIn):
     """Texts that are tagged when there is time."""

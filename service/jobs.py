@@ -18,7 +18,7 @@ from service.answers import Batch, read_upload
 from service.callers import Caller, CallerDep
 from service.clock import Clock
 from service.dependencies import BackgroundDep, ClockDep, ModelDep, SettingsDep, StoreDep
-from service.job_schemas import JobOut, JobRequest
+from service.job_schemas import JobOut, JobRequest, MadeId
 from service.model import Model
 from service.preconditions import KeyDep, repeatable, replayed, response_of
 from service.schemas import FileQuery, OptionsIn
@@ -96,13 +96,13 @@ def _accept(
         if answer := writer.answer(request):
             return response_of(replayed(answer))
         job_id = uuid.uuid4().hex
-        job = writer.jobs.create(job_id, items, asdict(options), owner=caller.actor, lease=background.lease)
+        job = writer.jobs.create(job_id, items, asdict(options), owner=caller.actor)
         writer.log(caller.actor, "job.create", job=job.id, items=job.total)
         headers = {"Location": f"{_PATH}/{job.id}", "Retry-After": "1"}
         answer = Answer(202, headers, JobOut.of(job).model_dump_json())
         writer.forget_answers(timedelta(hours=settings.repeat_hours))
         writer.keep_answer(request, f"job {job.id}", answer)
-    background.wake(job)
+    background.wake()
     return response_of(answer)
 
 
@@ -114,14 +114,14 @@ def _own(job: Job, caller: Caller) -> Job:
 
 
 @router.get(_PATH + "/{job_id}")
-def get_job(job_id: str, store: StoreDep, caller: CallerDep) -> JobOut:
+def get_job(job_id: MadeId, store: StoreDep, caller: CallerDep) -> JobOut:
     """How far a job is, and where its answers are."""
     with store.read() as reader:
         return JobOut.of(_own(reader.jobs.get(job_id), caller))
 
 
 @router.post(_PATH + "/{job_id}/cancel")
-def cancel_job(job_id: str, store: StoreDep, clock: ClockDep, caller: CallerDep) -> JobOut:
+def cancel_job(job_id: MadeId, store: StoreDep, clock: ClockDep, caller: CallerDep) -> JobOut:
     """End a job. What is answered stays; a part that is under way is dropped. To cancel twice is to cancel once."""
     with store.write(clock()) as writer:
         before = _own(writer.jobs.get(job_id), caller)
@@ -133,7 +133,7 @@ def cancel_job(job_id: str, store: StoreDep, clock: ClockDep, caller: CallerDep)
 
 
 @router.delete(_PATH + "/{job_id}", status_code=204)
-def delete_job(job_id: str, store: StoreDep, clock: ClockDep, caller: CallerDep) -> None:
+def delete_job(job_id: MadeId, store: StoreDep, clock: ClockDep, caller: CallerDep) -> None:
     """Remove a job with its texts and answers, whatever its state."""
     with store.write(clock()) as writer:
         _own(writer.jobs.get(job_id), caller)
@@ -143,7 +143,7 @@ def delete_job(job_id: str, store: StoreDep, clock: ClockDep, caller: CallerDep)
 
 
 @router.get(_PATH + "/{job_id}/result", response_class=StreamingResponse)
-def get_result(job_id: str, store: StoreDep, caller: CallerDep) -> StreamingResponse:
+def get_result(job_id: MadeId, store: StoreDep, caller: CallerDep) -> StreamingResponse:
     """The answers of a job that has ended, as JSONL in the order of its items; what was not done is not there."""
     with store.read() as reader:
         job = _own(reader.jobs.get(job_id), caller)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from anyio import fail_after
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import problem, problem_response
-from service.scopes import PROBES
+from service.scopes import PROBES, Open, operation_of
+
+# Of a body that anyone may send: the name and password of a sign-in.
+_MOST_OF_ANYONE = 16_384
 
 
 class ConcurrencyLimit:
@@ -33,30 +37,46 @@ class ConcurrencyLimit:
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 to a body over ``most_bytes``, with or without a content length."""
+    """ASGI middleware that bounds bodies, in bytes and in time.
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+    Args:
+        app: what lies behind.
+        most_bytes: larger ones are answered 413, with or without a content length.
+        seconds: within which a body must have come; 408 after them.
+    """
+
+    def __init__(self, app: ASGIApp, most_bytes: int, seconds: float) -> None:
         self._app = app
         self._most_bytes = most_bytes
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body within its bound, then pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = self._most_bytes
+        if operation_of(scope["method"], scope["path"]).need is Open.ANYONE:
+            most = min(most, _MOST_OF_ANYONE)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         chunks: list[bytes] = []
-        size = int(declared) if declared.isdigit() else 0
-        more = size <= self._most_bytes
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            chunks.append(message.get("body", b""))
-            size = sum(map(len, chunks))
-            more = message.get("more_body", False) and size <= self._most_bytes
-        if size > self._most_bytes:
-            detail = f"the request body is over {self._most_bytes:,} bytes (most_bytes); send fewer texts at a time"
+        size = int(declared) if declared.isdigit() and int(declared) > most else 0
+        more = size <= most
+        try:
+            with fail_after(self._seconds):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return
+                    chunks.append(message.get("body", b""))
+                    size += len(chunks[-1])
+                    more = message.get("more_body", False) and size <= most
+        except TimeoutError:
+            detail = f"the request body did not come within {self._seconds:g} seconds (body_seconds)"
+            await problem_response(problem(408, detail))(scope, receive, send)
+            return
+        if size > most:
+            detail = f"the request body is over {most:,} bytes (most_bytes); send fewer texts at a time"
             await problem_response(problem(413, detail))(scope, receive, send)
             return
         await self._app(scope, _replay(b"".join(chunks), receive), send)

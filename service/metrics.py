@@ -61,7 +61,7 @@ class Metrics:
         """Count a request.
 
         Args:
-            method: of HTTP.
+            method: of HTTP; ``other`` where it is none of the common ones.
             route: its template, such as ``/v1/jobs/{job_id}``.
             status: of the answer.
             seconds: that it took.

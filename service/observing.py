@@ -18,6 +18,8 @@ from service.settings import Settings
 REQUEST_ID = "X-Request-ID"
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# A sender may call a method anything; only these become labels.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _log = logging.getLogger("musannif")
 
 
@@ -33,7 +35,9 @@ def configure_log(settings: Settings) -> None:
     if settings.log_format == "json":
         form: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
-        form = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # Its own choice of a form shows the variables of every frame: texts, keys and passwords.
+        plain = structlog.dev.plain_traceback
+        form = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     output = logging.StreamHandler()
     output.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -45,7 +49,7 @@ def configure_log(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for name, level in (
         ("uvicorn.access", logging.CRITICAL),
-        *((one, logging.WARNING) for one in ("huey", "httpx", "alembic")),
+        *((one, logging.WARNING) for one in ("huey", "httpx", "httpcore", "alembic")),
     ):
         logging.getLogger(name).setLevel(level)
 
@@ -89,6 +93,7 @@ class Observed:
                 seconds = time.perf_counter() - started
                 # The template, not the path: ids of submissions may name persons.
                 route = getattr(scope.get("route"), "path", "none")
-                self._metrics.answered(scope["method"], route, status, seconds)
-                figures = {"method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 4)}
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                self._metrics.answered(method, route, status, seconds)
+                figures = {"method": method, "route": route, "status": status, "seconds": round(seconds, 4)}
                 _log.info("request", extra=figures)

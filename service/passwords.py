@@ -23,6 +23,9 @@ TURN = threading.RLock()
 # ":" and "/" are what sets the names of keys and of requests off from those of users.
 _NAME = re.compile(r"[^\x00-\x1f\x7f:/]{1,100}")
 
+# Who is nobody in particular, in the audit log and as a sender.
+_TAKEN = ("api", "command line")
+
 
 def checked_name(name: str) -> str:
     """A name as it is kept: in the Unicode form NFKC, without spaces around it.
@@ -31,9 +34,11 @@ def checked_name(name: str) -> str:
         AccountError: it cannot be a name.
     """
     found = unicodedata.normalize("NFKC", name).strip()
-    if not _NAME.fullmatch(found) or any(unicodedata.category(character) in ("Cf", "Cs") for character in found):
+    invisible = any(unicodedata.category(character) in ("Cf", "Cs") for character in found)
+    if not _NAME.fullmatch(found) or invisible or found in _TAKEN:
         raise AccountError(
-            f"{name!a} cannot be a name", expected="1 to 100 characters, no colon, slash or invisible character"
+            f"{name!a} cannot be a name",
+            expected=f"1 to 100 characters, no colon, slash or invisible character, and not {' or '.join(_TAKEN)}",
         )
     return found
 

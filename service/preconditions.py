@@ -53,7 +53,7 @@ def _names(tags: str, present: str | None) -> bool:
     return present is not None and (tags.strip() == "*" or present in {tag.strip() for tag in tags.split(",")})
 
 
-def _condition(
+async def _condition(
     if_match: Annotated[str | None, Header(description="Entity tag that the submission must have.")] = None,
     if_none_match: Annotated[str | None, Header(description="* to write only what is not there yet.")] = None,
 ) -> Condition:
@@ -63,7 +63,7 @@ def _condition(
 ConditionDep = Annotated[Condition, Depends(_condition)]
 
 
-def _repeat_key(
+async def _repeat_key(
     caller: CallerDep,
     key: Annotated[
         str | None,

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from nlp.errors import (
-    AccessError,
     AuditError,
     BundleError,
     DeadlineError,
@@ -22,18 +21,13 @@ from nlp.errors import (
     JobError,
     MusannifError,
     NotStoredError,
-    OverloadError,
     PreconditionError,
     QueueFullError,
     RateLimitError,
-    ReadingError,
     StoreBusyError,
-    StoreError,
     TaggingError,
-    TaxonomyError,
     TextTooLongError,
     UnknownCallerError,
-    WebhookError,
 )
 from service.arabic import ARABIC
 from service.headers import SECURITY_HEADERS
@@ -114,17 +108,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, MusannifError)
         return error_response(error)
 
-    for kind in (
-        TaxonomyError,
-        ReadingError,
-        StoreError,
-        AccessError,
-        OverloadError,
-        JobError,
-        WebhookError,
-        BundleError,
-    ):
-        app.add_exception_handler(kind, _known)
+    app.add_exception_handler(MusannifError, _known)
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(_: Request, __: ClientDisconnect) -> Response:

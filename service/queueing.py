@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from huey import Huey, SqliteHuey
-from huey.consumer import Consumer, Scheduler
+from huey.consumer import Consumer
 from huey.registry import Message
 from huey.serializer import Serializer
 
@@ -85,12 +85,6 @@ def _beside(database: str) -> str:
     return str(Path(url.database or "").with_name("queue.sqlite") if local else Path("var/queue.sqlite"))
 
 
-class _OftenScheduler(Scheduler):  # type: ignore[misc]
-    """Looks for what is due every few seconds, not only every minute."""
-
-    periodic_task_seconds = 5
-
-
 class Threads(Consumer):  # type: ignore[misc]
     """Workers that are threads of this process, and leave its signals alone.
 
@@ -99,10 +93,8 @@ class Threads(Consumer):  # type: ignore[misc]
         workers: how many.
     """
 
-    scheduler_class = _OftenScheduler
-
     def __init__(self, queue: Huey, workers: int) -> None:
-        super().__init__(queue, workers=workers, max_delay=0.5, check_worker_health=False)
+        super().__init__(queue, workers=workers, periodic=False, max_delay=0.5, check_worker_health=False)
 
     def _set_signal_handlers(self) -> None:
         """The server, or the command, has its own."""

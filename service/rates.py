@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import math
 import time
 
 from limits import RateLimitItemPerMinute
-from limits.errors import ConfigurationError
+from limits.errors import ConfigurationError, StorageError
 from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from nlp.errors import AccessError, RateLimitError
+
+# Redis is given so long to answer; where it does not, nothing is counted for a while, and nobody waits for it.
+_REDIS_SECONDS = 1.0
+_PAUSE_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
 
 
 def open_storage(url: str) -> Storage:
@@ -23,8 +30,10 @@ def open_storage(url: str) -> Storage:
     Raises:
         AccessError: the library does not know it.
     """
+    far = url.startswith(("redis", "valkey")) and "+unix" not in url
+    bounds = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), _REDIS_SECONDS) if far else {}
     try:
-        storage = storage_from_string(url)
+        storage = storage_from_string(url, wrap_exceptions=True, **bounds)
     except ConfigurationError as error:
         raise AccessError(
             "the place where requests are counted is not known",
@@ -39,6 +48,8 @@ def open_storage(url: str) -> Storage:
 class Rate:
     """So many a minute for each caller.
 
+    Where the counts cannot be reached, requests pass uncounted: the service outlives its Redis. The log says so.
+
     Args:
         storage: where the counts are kept, of the library ``limits``.
         name: of what is counted.
@@ -49,6 +60,7 @@ class Rate:
         self._limiter = FixedWindowRateLimiter(storage)
         self._item = RateLimitItemPerMinute(most, namespace=name) if most else None
         self._name = name
+        self._paused_until = 0.0
 
     def count(self, caller: str) -> None:
         """Count one.
@@ -56,9 +68,17 @@ class Rate:
         Raises:
             RateLimitError: it is one too many; says in how many seconds the count starts again.
         """
-        if self._item is None or self._limiter.hit(self._item, caller):
+        if self._item is None or time.monotonic() < self._paused_until:
             return
-        left = self._limiter.get_window_stats(self._item, caller).reset_time - time.time()
+        try:
+            if self._limiter.hit(self._item, caller):
+                return
+            left = self._limiter.get_window_stats(self._item, caller).reset_time - time.time()
+        except StorageError as error:
+            self._paused_until = time.monotonic() + _PAUSE_SECONDS
+            fault = type(error.storage_error).__name__
+            _log.warning("requests are not counted for %g seconds (%s): %s", _PAUSE_SECONDS, self._name, fault)
+            return
         raise RateLimitError(
             f"too many requests ({self._name})",
             expected=f"at most {self._item.amount} a minute",

@@ -145,7 +145,11 @@ def _describe(schema: dict[str, Any], session_cookie: str) -> None:
                 words = operation.get("description", "")
                 operation["description"] = f"{words}\n\nScope: `{need.value}`.".strip()
             if "requestBody" in operation:
-                refusals |= {"413": "The body is over the limit.", "415": "The body is of another media type."}
+                refusals |= {
+                    "408": "The body did not come in time.",
+                    "413": "The body is over the limit.",
+                    "415": "The body is of another media type.",
+                }
             for status, words in refusals.items():
                 operation["responses"].setdefault(status, {"description": words, "content": _problem(parts)})
 

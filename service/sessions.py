@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -48,11 +49,12 @@ class SessionOut(BaseModel):
 
 
 @router.post("")
-def sign_in(
+async def sign_in(
     body: SignInIn, request: Request, response: Response, access: AccessDep, settings: SettingsDep
 ) -> SessionOut:
     """Sign in by name and password. The answer sets a cookie, which scripts of pages cannot read."""
-    cookie, caller = access.sign_in(body.name, body.password.get_secret_value(), request.scope["client"])
+    asked = (body.name, body.password.get_secret_value(), request.scope["client"])
+    cookie, caller = await to_thread.run_sync(access.sign_in, *asked, limiter=access.door)
     response.set_cookie(
         settings.session_cookie,
         cookie,

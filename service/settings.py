@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     most_items: int = Field(default=256, ge=1, description="Most texts in one request.")
     most_characters: int = Field(default=200_000, ge=1, description="Most characters in one text.")
     most_bytes: int = Field(default=4_000_000, ge=1024, description="Most bytes in one request body.")
+    body_seconds: float = Field(
+        default=60.0, gt=0, description="Seconds within which a request body must have come; 408 after them."
+    )
     database: str = Field(
         default="var/musannif.sqlite",
         description="Where submissions and reviews are kept: path of an SQLite file, or `postgresql://user:password@host/name`.",

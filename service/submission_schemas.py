@@ -120,8 +120,11 @@ class DecisionOut(BaseModel):
         )
 
 
+OF_REVIEWERS = {"reviewed", "settled", "decisions"}
+
+
 class SubmissionOut(BaseModel):
-    """A submission with the model's tags, the reviewers' decisions, and the labels of the levels they settled."""
+    """A submission with the model's tags; the scope ``review`` also gets what reviewers said of it."""
 
     external_id: str
     text: str
@@ -134,9 +137,13 @@ class SubmissionOut(BaseModel):
     tags: dict[str, list[TagOut]] = Field(description="What the model gave, by level, with evidence.")
     needs_review: bool = Field(description="The model is not sure of this text.")
     problem: str | None = Field(description="Why the model gave no tags, where it failed.")
-    reviewed: bool = Field(description="No tag of the model waits for a decision, and somebody decided something.")
-    settled: dict[str, list[str]] = Field(description="The accepted labels of every level that reviewers settled.")
-    decisions: list[DecisionOut]
+    reviewed: bool | None = Field(
+        default=None, description="No tag of the model waits for a decision, and somebody decided something."
+    )
+    settled: dict[str, list[str]] | None = Field(
+        default=None, description="The accepted labels of every level that reviewers settled."
+    )
+    decisions: list[DecisionOut] | None = Field(default=None, description="What reviewers decided, in order.")
 
     @classmethod
     def of(cls, submission: Submission, taxonomy: Taxonomy) -> SubmissionOut:

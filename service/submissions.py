@@ -10,17 +10,18 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from nlp.errors import MusannifError, NotStoredError, RepeatError, TaxonomyError
+from nlp.errors import MusannifError, NotStoredError, OverloadError, TaxonomyError
 from nlp.taxonomy import Taxonomy
 from service import problems
 from service.callers import CallerDep
-from service.curation import Curation, CurationDep, Render
+from service.curation import Curation, CurationDep, Outcome, Render, Write
 from service.cursors import read_cursor, write_cursor
 from service.dependencies import ModelDep, SettingsDep, StoreDep
 from service.preconditions import Condition, ConditionDep, KeyDep, etag, repeatable, response_of
 from service.schemas import ProblemOut
-from service.store.records import Answer, Draft, Filters, Repeatable, Submission
+from service.store.records import Answer, Draft, Filters, Repeatable, Scope, Submission
 from service.submission_schemas import (
+    OF_REVIEWERS,
     ExternalId,
     IdentifiedIn,
     ReviewIn,
@@ -39,47 +40,64 @@ _PATH = "/v1/submissions"
 _ONE = _PATH + "/{external_id:path}"
 
 
-def _render(taxonomy: Taxonomy) -> Render:
+def _render(curation: Curation) -> Render:
+    # Who hands texts in does not read what reviewers said of them.
+    hidden = set() if Scope.REVIEW in curation.caller.scopes else OF_REVIEWERS
+
     def render(submission: Submission, new: bool) -> Answer:
         headers = {"ETag": etag(submission)}
         if new:
             headers["Location"] = f"{_PATH}/{quote(submission.external_id, safe='')}"
-        return Answer(201 if new else 200, headers, SubmissionOut.of(submission, taxonomy).model_dump_json())
+        out = SubmissionOut.of(submission, curation.taxonomy)
+        return Answer(201 if new else 200, headers, out.model_dump_json(exclude=hidden))
 
     return render
 
 
-def _put(
-    curation: Curation, body: SubmissionIn, external_id: str, condition: Condition, key: Repeatable | None
-) -> Answer:
-    draft = Draft(external_id, body.text, body.metadata, body.language)
-    return curation.put(draft, condition, key, _render(curation.taxonomy))
+def _write(body: SubmissionIn, external_id: str, condition: Condition, mark: Repeatable | None) -> Write:
+    return Write(Draft(external_id, body.text, body.metadata, body.language), condition, mark)
+
+
+async def _put(curation: Curation, write: Write) -> Response:
+    (outcome,) = await curation.put([write], _render(curation))
+    if isinstance(outcome, MusannifError):
+        raise outcome
+    return response_of(outcome)
 
 
 _CREATED: dict[int | str, dict[str, Any]] = {201: {"model": SubmissionOut, "description": "It is new."}}
 
 
 @router.post(_PATH, response_model=SubmissionOut | SubmissionAnswers, responses=_CREATED)
-def post_submissions(
+async def post_submissions(
     body: SubmissionPost, curation: CurationDep, settings: SettingsDep, condition: ConditionDep, key: KeyDep
 ) -> Response:
     """Keep one submission, or many as `items`; known ids are updated. Texts are tagged, unless they are unchanged.
 
     Each of many is answered for itself: one that is faulty gets a problem, and the others are kept.
     """
-    request = repeatable(key, "POST", _PATH, body.model_dump(exclude_unset=True))
+    mark = repeatable(key, "POST", _PATH, body.model_dump(exclude_unset=True))
     if body.items is None:
         try:
             item = IdentifiedIn.model_validate(body.model_dump(exclude_unset=True))
         except ValidationError as error:
             raise RequestValidationError(error.errors()) from error
-        return response_of(_put(curation, item, item.external_id or _new_id(), condition, request))
+        return await _put(curation, _write(item, item.external_id or _new_id(), condition, mark))
     if len(body.items) > settings.most_items:
         raise HTTPException(413, f"{len(body.items)} items, expected at most {settings.most_items} (most_items)")
     # A key of its own for every item: what was kept before the connection broke is not kept twice.
+    items = [
+        _item(data, mark and Repeatable(f"{mark.key} {position}", mark.fingerprint))
+        for position, data in enumerate(body.items)
+    ]
+    outcomes = await curation.put([item for item in items if isinstance(item, Write)], _render(curation))
+    overloads = [outcome for outcome in outcomes if isinstance(outcome, OverloadError)]
+    if overloads and len(overloads) == len(outcomes):
+        raise overloads[0]
+    left = iter(outcomes)
     answers = [
-        _answer_one(curation, item, request and Repeatable(f"{request.key} {position}", request.fingerprint))
-        for position, item in enumerate(body.items)
+        _answer(data, next(left) if isinstance(item, Write) else item)
+        for data, item in zip(body.items, items, strict=True)
     ]
     return Response(
         SubmissionAnswers(items=answers).model_dump_json(exclude_none=True), 200, media_type="application/json"
@@ -90,31 +108,34 @@ def _new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _answer_one(curation: Curation, data: Any, request: Repeatable | None) -> SubmissionAnswer:
+def _item(data: Any, mark: Repeatable | None) -> Write | ValidationError:
     try:
         item = IdentifiedIn.model_validate(data)
-        answer = _put(curation, item, item.external_id or _new_id(), Condition(), request)
     except ValidationError as error:
-        faulty = problems.problem(422, problems.faults_of(error.errors()))
-    except RepeatError:
-        raise
-    except MusannifError as error:
-        faulty = problems.problem_of(error)
+        return error
+    return _write(item, item.external_id or _new_id(), Condition(), mark)
+
+
+def _answer(data: Any, outcome: Outcome | ValidationError) -> SubmissionAnswer:
+    if isinstance(outcome, Answer):
+        kept = SubmissionOut.model_validate_json(outcome.body)
+        return SubmissionAnswer(external_id=kept.external_id, status=outcome.status, submission=kept)
+    if isinstance(outcome, ValidationError):
+        faulty = problems.problem(422, problems.faults_of(outcome.errors()))
     else:
-        kept = SubmissionOut.model_validate_json(answer.body)
-        return SubmissionAnswer(external_id=kept.external_id, status=answer.status, submission=kept)
+        faulty = problems.problem_of(outcome)
     given = data.get("external_id") if isinstance(data, dict) else None
     external_id = given.encode("utf-8", "replace").decode() if isinstance(given, str) else None
     return SubmissionAnswer(external_id=external_id, status=faulty["status"], problem=ProblemOut(**faulty))
 
 
 @router.put(_ONE, response_model=SubmissionOut, responses=_CREATED)
-def put_submission(
+async def put_submission(
     external_id: ExternalId, body: SubmissionIn, curation: CurationDep, condition: ConditionDep, key: KeyDep
 ) -> Response:
     """Keep a submission under its id. The same text is not tagged again; another text makes the decisions stale."""
-    request = repeatable(key, "PUT", external_id, body.model_dump(exclude_unset=True))
-    return response_of(_put(curation, body, external_id, condition, request))
+    mark = repeatable(key, "PUT", external_id, body.model_dump(exclude_unset=True))
+    return await _put(curation, _write(body, external_id, condition, mark))
 
 
 @router.get(_PATH)
@@ -170,8 +191,7 @@ def review_submission(
         raise HTTPException(428, detail)
     request = repeatable(key, "POST", external_id, body.model_dump(mode="json"))
     verdicts = [verdict.record() for verdict in body.decisions]
-    render = _render(curation.taxonomy)
-    return response_of(curation.review(external_id, verdicts, reviewer, condition, request, render))
+    return response_of(curation.review(external_id, verdicts, reviewer, condition, request, _render(curation)))
 
 
 @router.get(_ONE)

@@ -12,7 +12,7 @@ from service.callers import CallerDep
 from service.cursors import read_cursor, write_cursor
 from service.delivery import check_url, new_secret
 from service.dependencies import ClockDep, SettingsDep, StoreDep
-from service.job_schemas import DeliveryOut, DeliveryPage, NewWebhookOut, WebhookIn, WebhookList, WebhookOut
+from service.job_schemas import DeliveryOut, DeliveryPage, MadeId, NewWebhookOut, WebhookIn, WebhookList, WebhookOut
 from service.preconditions import KeyDep, repeatable, replayed, response_of
 from service.settings import parse_networks
 from service.store.records import Answer
@@ -30,9 +30,12 @@ def post_webhook(
 
     Messages are signed as https://www.standardwebhooks.com says, and tried again after longer and longer.
     """
+    request = repeatable(key, "POST", _PATH, body.model_dump(mode="json"))
+    with store.read() as reader:
+        if answer := reader.answer(request):
+            return response_of(replayed(answer))
     check_url(body.url, parse_networks(settings.webhook_networks))
     webhook_id, secret = uuid.uuid4().hex, new_secret()
-    request = repeatable(key, "POST", _PATH, body.model_dump(mode="json"))
     with store.write(clock()) as writer:
         if answer := writer.answer(request):
             return response_of(replayed(answer))
@@ -56,14 +59,14 @@ def list_webhooks(store: StoreDep) -> WebhookList:
 
 
 @router.get(_PATH + "/{webhook_id}")
-def get_webhook(webhook_id: str, store: StoreDep) -> WebhookOut:
+def get_webhook(webhook_id: MadeId, store: StoreDep) -> WebhookOut:
     """One webhook."""
     with store.read() as reader:
         return WebhookOut.of(reader.webhooks.get(webhook_id))
 
 
 @router.delete(_PATH + "/{webhook_id}", status_code=204)
-def delete_webhook(webhook_id: str, store: StoreDep, clock: ClockDep, caller: CallerDep) -> None:
+def delete_webhook(webhook_id: MadeId, store: StoreDep, clock: ClockDep, caller: CallerDep) -> None:
     """Remove a webhook; messages that wait for it are dropped."""
     with store.write(clock()) as writer:
         writer.webhooks.delete(webhook_id)
@@ -72,7 +75,7 @@ def delete_webhook(webhook_id: str, store: StoreDep, clock: ClockDep, caller: Ca
 
 @router.get(_PATH + "/{webhook_id}/deliveries")
 def list_deliveries(
-    webhook_id: str,
+    webhook_id: MadeId,
     store: StoreDep,
     settings: SettingsDep,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+import random
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 from huey import Huey
 
 from models.tagger import Options
-from nlp.errors import MusannifError
+from nlp.errors import MusannifError, StoreBusyError
 from nlp.records import Classification, Document, Failure
 from service.answers import answer_of
 from service.clock import Clock
@@ -20,6 +23,7 @@ from service.delivery import Sender
 from service.job_schemas import JobOut
 from service.model import Model
 from service.queueing import Threads
+from service.rounds import Rounds
 from service.settings import Settings
 from service.store import Store
 from service.store.records import DeliveryState, Job, JobPart, JobState
@@ -37,6 +41,11 @@ _PART_CHARACTERS = 32_000
 # Messages that wait to be posted, and threads that post them: a receiver that does not answer holds up no job.
 _MESSAGES = 20
 _POSTERS = 2
+# Seconds between two looks for what is lost, due or too old, and for submissions without an embedding.
+_SWEEP_SECONDS = 5.0
+_EMBED_SECONDS = 60.0
+# Other processes may go on with the model before for some seconds after a reload: a second round finds what they write.
+_EMBED_ROUNDS = 2
 
 _log = logging.getLogger(__name__)
 
@@ -73,16 +82,11 @@ class Background:
         self._sender = sender
         self._lease = timedelta(seconds=settings.job_lease_seconds)
         self._threads: list[Threads] = []
+        self._rounds: list[Rounds] = []
+        self._stopping = threading.Event()
+        self._embedded: tuple[Model | None, int] = (None, 0)
         self._job = queue.task(name="job")(self._work)
         self._message = post.task(name="message")(self._deliver)
-        self._embed = queue.task(name="embed")(self._embed_some)
-        # Whoever wakes first does it for all: what is due is taken in one transaction.
-        queue.periodic_task(lambda _: True, name="sweep")(self.sweep)
-
-    @property
-    def lease(self) -> timedelta:
-        """How long a part of a job belongs to the worker that took it."""
-        return self._lease
 
     def start(self, threads: int) -> None:
         """Start to work."""
@@ -90,12 +94,16 @@ class Background:
             self._threads = [Threads(self._queue, threads), Threads(self._post, _POSTERS)]
             for some in self._threads:
                 some.start()
-            self.refresh_embeddings()
+            # On threads of their own: they wait behind no part of a job.
+            self._rounds = [Rounds(self.sweep, _SWEEP_SECONDS), Rounds(self.embed_missing, _EMBED_SECONDS)]
 
     def stop(self) -> None:
         """Finish the parts that were begun; the rest waits in the store for the next start."""
+        self._stopping.set()
         for some in self._threads:
             some.stop_flag.set()
+        for rounds in self._rounds:
+            rounds.stop()
         for some in self._threads:
             some.stop(graceful=True)
         self._queue.storage.close()
@@ -105,9 +113,9 @@ class Background:
         """Raise if the queue does not answer."""
         self._queue.storage.queue_size()
 
-    def wake(self, job: Job) -> None:
-        """Tell the workers of a job; if the queue fails, :meth:`sweep` finds it."""
-        self._send(self._job, job.id, job.turn)
+    def wake(self) -> None:
+        """Tell the workers of a part that waits; if the queue fails, :meth:`sweep` finds it."""
+        self._send(self._job)
 
     def _send(self, task: Any, *arguments: Any) -> None:
         try:
@@ -116,50 +124,58 @@ class Background:
             _log.exception("the queue does not take messages; the work waits in the store")
 
     def sweep(self) -> None:
-        """Give what nobody works on to the workers again, and remove what is too old."""
+        """Give what nobody works on to the workers again, and remove what is too old.
+
+        Every process does it: what is due is taken in one transaction, by whoever comes first.
+        """
+        told = self._queue.storage.queue_size()
+        room = max(0, _MESSAGES - self._post.storage.queue_size())
         with self._store.write(self._clock()) as writer:
-            jobs = writer.jobs.wake(lease=self._lease)
-            for job in jobs:
+            for job in writer.jobs.reclaim():
                 if job.state.ended:
                     announce(writer, job)
-            room = max(0, _MESSAGES - self._post.storage.queue_size())
+            waiting = writer.jobs.waiting()
             patience = timedelta(seconds=2 * _MESSAGES * self._settings.webhook_seconds)
             messages = writer.webhooks.take_due(lease=patience, limit=room)
             age = timedelta(days=self._settings.job_days)
             writer.webhooks.forget(age)
             forgotten = writer.jobs.forget(age)
-        for job in jobs:
-            if not job.state.ended:
-                self.wake(job)
+        for _ in range(waiting - told):
+            self.wake()
         for sequence, tries in messages:
             self._send(self._message, sequence, tries)
         if forgotten:
             self._store.empty_log()
 
-    def _work(self, job_id: str, turn: int) -> None:
-        """Do the next part of a job, and pass the rest on, so that jobs take turns."""
+    def _work(self) -> None:
+        """Do the next part of the job that has waited longest, and pass the rest on, so that jobs take turns."""
         with self._store.write(self._clock()) as writer:
-            part = writer.jobs.take(
-                job_id, turn, lease=self._lease, most_items=_PART_ITEMS, most_characters=_PART_CHARACTERS
-            )
+            part = writer.jobs.take(lease=self._lease, most_items=_PART_ITEMS, most_characters=_PART_CHARACTERS)
         if part is None:
             return
+        job_id, turn = part.job.id, part.job.turn
         try:
-            answers, model = self._answers(part)
+            found = self._answers(part)
         except Exception as error:
             _log.exception("a job cannot go on")
             problem = str(error) if isinstance(error, MusannifError) else "an unexpected error; the log has the details"
             with self._store.write(self._clock()) as writer:
-                announce(writer, writer.jobs.fail(job_id, problem))
+                failed = writer.jobs.fail(job_id, turn, problem)
+                if failed is not None:
+                    announce(writer, failed)
             return
+        if found is None:
+            return
+        answers, model = found
         with self._store.write(self._clock()) as writer:
-            job = writer.jobs.record(job_id, turn, answers, model=model, lease=self._lease)
+            job = writer.jobs.record(job_id, turn, answers, model=model)
             if job is not None and job.state.ended:
                 announce(writer, job)
         if job is not None and not job.state.ended:
-            self.wake(job)
+            self.wake()
 
-    def _answers(self, part: JobPart) -> tuple[list[tuple[int, str, bool]], str]:
+    def _answers(self, part: JobPart) -> tuple[list[tuple[int, str, bool]], str] | None:
+        """Answers and model; ``None`` if the part is no longer this worker's."""
         model = self._model()
         names = {field.name for field in fields(Options)}
         given = {name: value for name, value in part.job.options.items() if name in names}
@@ -167,31 +183,59 @@ class Background:
         for axis in options.axes:
             model.tagger.taxonomy.axis(axis)
         documents = [Document(str(item.position), item.text or "") for item in part.items]
-        results = model.classify(documents, options, patient=True)
+        results = self._results(part, model, documents, options)
+        if results is None:
+            return None
         answers = []
         for item, result in zip(part.items, results, strict=True):
             answer = answer_of(json.loads(item.item_id), result)
             answers.append((item.position, answer.model_dump_json(exclude_none=True), isinstance(result, Failure)))
         return answers, model.out.model_dump_json()
 
-    def _embed_some(self, after: int) -> None:
-        """Embed submissions that have no embedding of the model in use, and pass the rest on."""
+    def _results(
+        self, part: JobPart, model: Model, documents: Sequence[Document], options: Options
+    ) -> list[Classification | Failure] | None:
+        """Tag texts, and keep the part meanwhile: the model may be at the texts of others for long."""
+        work = model.batcher.submit(model.tagger, documents, options, patient=True)
+        while not wait([work], timeout=self._lease.total_seconds() / 3).done:
+            if not (model.batcher.alive and self._renewed(part)):
+                work.cancel()
+                return None
+        return work.result()
+
+    def _renewed(self, part: JobPart) -> bool:
+        try:
+            with self._store.write(self._clock()) as writer:
+                return writer.jobs.renew(part.job.id, part.job.turn, lease=self._lease)
+        except StoreBusyError:
+            return True  # the next try may still come in time, and if not, the answers are not kept
+
+    def embed_missing(self) -> None:
+        """Embed the submissions that the model in use has not embedded; no more than twice for one model."""
         model = self._model()
-        with self._store.read() as reader:
-            missing = reader.embeddings.missing(model.out.name, after=after, limit=_PART_ITEMS)
-        if not missing:
+        before, rounds = self._embedded
+        rounds = rounds if before is model else 0
+        if rounds == _EMBED_ROUNDS:
             return
-        documents = [Document(str(key), text) for key, text in missing]
+        with self._store.read() as reader:
+            keys = reader.embeddings.missing(model.out.name)
+        # Several processes do this at once, and seldom the same.
+        random.shuffle(keys)
+        for place in range(0, len(keys), _PART_ITEMS):
+            if self._stopping.is_set() or self._model() is not model:
+                return
+            self._embed(model, keys[place : place + _PART_ITEMS])
+        self._embedded = (model, rounds + 1)
+
+    def _embed(self, model: Model, keys: Sequence[int]) -> None:
+        with self._store.read() as reader:
+            texts = reader.embeddings.missing_texts(model.out.name, keys)
+        documents = [Document(str(key), text) for key, text in texts]
         results = model.classify(documents, Options(embedding=True), patient=True)
         with self._store.write(self._clock()) as writer:
-            for (key, text), result in zip(missing, results, strict=True):
+            for (key, text), result in zip(texts, results, strict=True):
                 if isinstance(result, Classification) and result.embedding:
                     writer.embeddings.put(key, text, result.embedding, model.out.name)
-        self._send(self._embed, missing[-1][0])
-
-    def refresh_embeddings(self) -> None:
-        """Embed what the model in use has not embedded."""
-        self._send(self._embed, 0)
 
     def _deliver(self, sequence: int, tries: int) -> None:
         """Post a message that was tried so often before."""

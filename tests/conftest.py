@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,15 @@ def _own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUSANNIF_DATABASE", str(tmp_path / "store" / "musannif.sqlite"))
     monkeypatch.setenv("MUSANNIF_QUEUE", str(tmp_path / "store" / "queue.sqlite"))
     monkeypatch.setenv("MUSANNIF_JOB_THREADS", "0")
+
+
+@pytest.fixture(autouse=True)
+def _own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests call the service by a name that an open service answers to."""
+    from fastapi.testclient import TestClient
+
+    plain = partialmethod(TestClient.__init__, base_url="http://localhost")
+    monkeypatch.setattr(TestClient, "__init__", plain)
 
 
 @pytest.fixture

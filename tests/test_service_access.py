@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import logging
 import re
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from models.tagger import Tagger
 from nlp import errors
 from nlp.errors import AccessError, MusannifError
 from nlp.taxonomy import Taxonomy
+from service import passwords
+from service.access import Access
 from service.app import create_app
 from service.arabic import ARABIC
 from service.keys import new_key
@@ -32,7 +35,7 @@ from service.languages import preferred
 from service.limits import ConcurrencyLimit
 from service.passwords import hash_password
 from service.problems import problem_of
-from service.rates import address_of
+from service.rates import Rate, address_of, open_storage
 from service.scopes import NEEDS, Open, operation_of
 from service.settings import Settings
 from service.store import Store, open_store
@@ -80,7 +83,7 @@ class House:
 
     def client(self, **options: object) -> TestClient:
         """A browser of its own; cookies need HTTPS."""
-        return TestClient(self.app, base_url="https://testserver", **options)
+        return TestClient(self.app, base_url="https://localhost", **options)
 
     def key(self, *scopes: Scope, name: str = "portal", days: float = 30) -> str:
         key, kept = new_key(name, scopes, self.now(), timedelta(days=days))
@@ -179,6 +182,32 @@ def test_a_service_for_others_does_not_start_without_a_key_that_holds(tagger: Ta
     house.now.pass_by(days=1)
     with pytest.raises(AccessError):
         start()
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("localhost", 200),
+        ("localhost:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("evil.example:8000", 403),
+        ("evil.example", 403),
+        ("localhost.evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("127.0.0.1@evil.example", 403),
+        ("192.168.1.5", 403),
+        ("[", 403),
+        ("", 403),
+    ],
+)
+def test_an_open_service_answers_to_the_names_of_this_machine_alone(house: House, name: str, status: int) -> None:
+    """A page whose name was made to mean 127.0.0.1 is of the same site for the browser, and sends its own name."""
+    client = house.client(headers={"Host": name, "Sec-Fetch-Site": "same-origin"})
+    assert client.get("/v1/submissions").status_code == status
+    assert put(client).status_code == (201 if status == 200 else status)
+    key = bearer(house.key(Scope.REVIEW))
+    assert client.get("/v1/submissions", headers=key).status_code == 200, "with keys, any name will do"
 
 
 # Keys
@@ -310,6 +339,49 @@ def test_audit_is_for_admins_and_names_a_broken_entry(house: House) -> None:
     assert client.get("/v1/audit", params={"noted": "0" * 63 + "1"}).status_code == 409
 
 
+def test_who_hands_texts_in_reads_nothing_of_the_reviewers(house: House) -> None:
+    key = bearer(house.key(Scope.CLASSIFY))
+    house.user("ليلى")
+    client, layla = house.client(headers=key), house.signed_in("ليلى")
+    put(client)
+    decisions = [{"level": "goals", "label": "1", "action": "add", "note": "سرّ"}]
+    layla.post("/v1/submissions/a/reviews", json={"decisions": decisions}, headers={"If-Match": "*"})
+    once = {"Idempotency-Key": "k"}
+    many = client.post("/v1/submissions", json={"items": [{"external_id": "a", "text": WATER}]})
+    for answer in (put(client), put(client, headers=once), put(client, headers=once), many):
+        assert answer.status_code == 200
+        assert not any(word in answer.text for word in ("decisions", "settled", "reviewed", "ليلى", "سرّ"))
+    assert put(client).json()["tags"]["goals"][0]["id"] == "6"
+    assert layla.get("/v1/submissions/a").json()["decisions"][0]["reviewer"] == "ليلى"
+
+
+def test_a_submission_is_revised_by_its_sender_and_by_reviewers_alone(house: House) -> None:
+    put(house.client(), "of nobody")
+    first, second = (house.client(headers=bearer(house.key(Scope.CLASSIFY, name=name))) for name in ("1", "2"))
+    reviewer = house.client(headers=bearer(house.key(Scope.CLASSIFY, Scope.REVIEW, name="3")))
+    assert put(first).status_code == 201
+    refused = second.put("/v1/submissions/a", json={"text": "x", "metadata": {}})
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:musannif:forbidden")
+    assert WATER not in refused.text
+    many = second.post("/v1/submissions", json={"items": [{"external_id": "a", "text": "x"}, {"text": WATER}]})
+    assert [item["status"] for item in many.json()["items"]] == [403, 201]
+    assert second.post("/v1/submissions", json={"external_id": "a", "text": "x"}).status_code == 403
+    assert [one.status_code for one in (put(first), put(reviewer), put(first))] == [200, 200, 200]
+    assert put(second, "of nobody").status_code == 200
+    assert reviewer.get("/v1/submissions/a").json()["revision"] == 1
+
+
+def test_a_key_takes_the_place_of_another(house: House) -> None:
+    client = house.client()
+    old, new = bearer(house.key(Scope.CLASSIFY, name="old")), bearer(house.key(Scope.CLASSIFY, name="new"))
+    put(client, headers=old)
+    job = client.post("/v1/jobs", json={"items": [{"text": WATER}]}, headers=old).json()
+    with house.store.write(house.now()) as writer:
+        writer.credentials.replace_key("old", "new", actor="test")
+    assert [put(client, headers=key).status_code for key in (new, old)] == [200, 403]
+    assert [client.get(f"/v1/jobs/{job['id']}", headers=key).status_code for key in (new, old)] == [200, 404]
+
+
 # Who decided
 
 
@@ -431,7 +503,8 @@ def test_a_page_of_another_site_cannot_write_with_the_browser_of_a_reviewer(hous
     for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 201), ("none", 200)):
         assert put(layla, headers={"Sec-Fetch-Site": site}).status_code == status
     assert sign_in(open_browser, "ليلى").status_code == 403
-    assert put(open_browser, headers=bearer(house.key(Scope.CLASSIFY))).status_code == 200, "keys are not for browsers"
+    key = bearer(house.key(Scope.CLASSIFY))
+    assert put(open_browser, "b", headers=key).status_code == 201, "keys are not for browsers"
 
 
 def test_a_session_that_was_there_before_is_not_taken_over(house: House) -> None:
@@ -467,10 +540,35 @@ def test_an_account_is_locked_after_wrong_passwords_in_a_row(house: House) -> No
     assert actions == ["session.start", "user.lock", "session.start"]
 
 
+@pytest.mark.parametrize("change", ["password", "disabled", "locked"])
+def test_a_sign_in_under_way_does_not_outlive_a_change_of_its_user(
+    house: House, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    house.user("ليلى")
+    fits = passwords.fits
+
+    def fits_while_somebody_changes_the_user(password_hash: str, password: str) -> bool:
+        with house.store.write(house.now()) as writer:
+            if change == "password":
+                writer.credentials.set_password("ليلى", hash_password("كلمة سر أخرى جديدة"), actor="test")
+            elif change == "disabled":
+                writer.credentials.disable_user("ليلى", actor="test")
+            else:
+                writer.credentials.count_failure("ليلى", most=1, lock=timedelta(minutes=1))
+        return fits(password_hash, password)
+
+    monkeypatch.setattr("service.passwords.fits", fits_while_somebody_changes_the_user)
+    answer = sign_in(house.client(), "ليلى")
+    assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+    with house.store._engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM sessions").scalar() == 0
+
+
 def test_a_new_password_opens_a_locked_account(house: House) -> None:
     house.user("ليلى")
     for _ in range(5):
         sign_in(house.client(), "ليلى", "wrong")
+    assert sign_in(house.client(), "ليلى").status_code == 401
     with house.store.write(house.now()) as writer:
         writer.credentials.set_password("ليلى", hash_password("كلمة سر أخرى جديدة"), actor="test")
     assert sign_in(house.client(), "ليلى").status_code == 401
@@ -545,6 +643,55 @@ def test_attempts_to_sign_in_are_counted_by_address(tagger: Tagger, tmp_path: Pa
         assert sign_in(client, "ليلى").headers["retry-after"] == "60"
 
 
+def test_where_the_counts_cannot_be_reached_requests_pass(
+    tagger: Tagger, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("redis")
+    monkeypatch.setattr("service.rates._PAUSE_SECONDS", 3600)
+    nowhere = f"redis+unix://{tmp_path}/none.sock"
+    house = House(tagger, str(tmp_path / "a.sqlite"), rate_storage=nowhere, most_requests_per_minute=1)
+    with house.client() as client:
+        assert [client.get("/v1/reviews").status_code for _ in range(3)] == [200, 200, 200]
+        house.user("ليلى")
+        assert sign_in(client, "ليلى").status_code == 200
+    warnings = [one.getMessage() for one in caplog.records if one.name == "service.rates"]
+    assert len(warnings) == 2, "one for each count, and not for each request"
+    assert "requests are not counted for 3600 seconds (most_requests_per_minute)" in warnings[0]
+    Rate(open_storage("memory://"), "x", 1).count("a")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(tagger: Tagger, tmp_path: Path) -> None:
+    house = House(tagger, str(tmp_path / "a.sqlite"), body_seconds=0.05)
+    sent: list[dict[str, object]] = []
+
+    async def exchange() -> None:
+        parts = [{"type": "http.request", "body": b'{"te', "more_body": True}]
+
+        async def receive():  # type: ignore[no-untyped-def]
+            return parts.pop() if parts else await asyncio.Event().wait()
+
+        async def send(message) -> None:  # type: ignore[no-untyped-def]
+            sent.append(message)
+
+        scope = {
+            "type": "http", "method": "POST", "path": "/v1/classify", "query_string": b"", "client": ("127.0.0.1", 1),
+            "headers": [(b"content-type", b"application/json"), (b"transfer-encoding", b"chunked")],
+        }  # fmt: skip
+        await asyncio.wait_for(house.app(scope, receive, send), 30)
+
+    with house.client():
+        asyncio.run(exchange())
+    assert sent[0]["status"] == 408
+    assert b"body_seconds" in bytes(sent[1]["body"])  # type: ignore[call-overload]
+
+
+def test_what_anyone_may_send_is_small(house: House) -> None:
+    house.user("ليلى")
+    answer = sign_in(house.client(), "ليلى", "x" * 20_000)
+    assert answer.status_code == 413
+    assert sign_in(house.client(), "ليلى").status_code == 200
+
+
 def test_requests_at_once_are_bounded_and_the_place_is_given_back() -> None:
     async def exchange() -> list[int]:
         go, statuses = asyncio.Event(), []
@@ -603,22 +750,43 @@ def test_no_byte_of_a_body_is_read_before_its_sender_is_known(house: House) -> N
     assert read == []
 
 
-def test_a_refusal_does_not_wait_for_threads_that_are_at_work(house: House) -> None:
+@pytest.mark.parametrize(("path", "status"), [("/v1/reviews", 401), ("/healthz", 200), ("/readyz", 200)])
+def test_refusals_and_probes_do_not_wait_for_threads_that_are_at_work(house: House, path: str, status: int) -> None:
     house.key(Scope.CLASSIFY)
     sent: list[int] = []
 
     async def send(message) -> None:  # type: ignore[no-untyped-def]
         sent.append(message.get("status"))
 
+    async def receive():  # type: ignore[no-untyped-def]
+        return {"type": "http.request", "body": b"", "more_body": False}
+
     async def exchange() -> None:
         busy = to_thread.current_default_thread_limiter()
         for number in range(int(busy.total_tokens)):
             await busy.acquire_on_behalf_of(number)
-        scope = {"type": "http", "method": "GET", "path": "/v1/reviews", "headers": [], "client": ("127.0.0.1", 1)}
-        await asyncio.wait_for(house.app(scope, None, send), 30)  # type: ignore[arg-type]
+        scope = {
+            "type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [],
+            "client": ("127.0.0.1", 1),
+        }  # fmt: skip
+        await asyncio.wait_for(house.app(scope, receive, send), 30)
 
     asyncio.run(exchange())
-    assert sent[0] == 401
+    assert sent[0] == status
+
+
+def test_probes_do_not_wait_at_the_gate(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Access, "admit", lambda *_: pytest.fail("a probe went to the threads of the gate"))
+    assert [house.client().get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
+
+
+def test_readiness_is_answered_in_time_whatever_hangs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = threading.Event()
+    monkeypatch.setattr("service.app._PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(house.app.state.runtime.background, "check", lambda: hanging.wait(30))
+    answer = house.client().get("/readyz")
+    hanging.set()
+    assert (answer.status_code, "queue" in answer.json()["detail"]) == (503, True)
 
 
 def test_an_oversize_body_is_refused_with_a_key_too(tagger: Tagger, tmp_path: Path) -> None:
@@ -760,7 +928,7 @@ def test_no_path_leads_out(house: House, path: str) -> None:
 
 def test_a_cookie_is_read_over_plain_http_only_where_that_is_allowed(tagger: Tagger, tmp_path: Path) -> None:
     house = House(tagger, str(tmp_path / "a.sqlite"), secure_cookies=False)
-    with TestClient(house.app, base_url="http://testserver") as client:
+    with TestClient(house.app) as client:
         house.user("ليلى")
         cookie = sign_in(client, "ليلى").headers["set-cookie"]
         assert cookie.startswith("musannif=")

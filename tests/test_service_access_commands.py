@@ -67,6 +67,24 @@ def test_a_key_is_shown_once_and_listed_by_its_prefix(run, path: Path) -> None: 
     assert "there is or was a key named 'portal'" in err
 
 
+def test_a_key_may_take_the_place_of_an_earlier_one(run, path: Path) -> None:  # type: ignore[no-untyped-def]
+    run("keys", "create", "portal")
+    status, _, err = run("keys", "create", "portal-2", "--replaces", "none")
+    assert (status, "there is no key named 'none'" in err) == (2, True)
+    assert run("keys", "create", "portal-2", "--replaces", "portal")[0] == 0
+    rows = sqlite3.connect(path).execute("SELECT action, payload FROM audit_log ORDER BY sequence").fetchall()
+    assert rows[-1] == ("key.replace", '{"former":"portal","name":"portal-2"}')
+
+
+@pytest.mark.parametrize("name", ["api", "command line", " API "])
+def test_nobody_has_the_name_of_nobody(run, name: str) -> None:  # type: ignore[no-untyped-def]
+    status, _, err = run("users", "create", name, given=f"{PASSWORD}\n")
+    if name.strip() == "API":
+        assert status == 0
+    else:
+        assert (status, "cannot be a name" in err) == (2, True)
+
+
 def test_an_expired_key_says_so(run, path: Path) -> None:  # type: ignore[no-untyped-def]
     run("keys", "create", "portal")
     with sqlite3.connect(path) as connection:

@@ -4,14 +4,21 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from conftest import Portal
 from fastapi.testclient import TestClient
+from test_service_client import Wire
 
 from models.tagger import Tagger
 from nlp.errors import BundleError
+from nlp.taxonomy import Taxonomy
 from service.app import create_app
+from service.cli import cli
+from service.client import Client
 from service.settings import Settings, settings_table
 
 ROOT = Path(__file__).parents[1]
@@ -170,3 +177,20 @@ def test_the_service_runs_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.replace("'", '"')) == []
+
+
+def test_the_description_of_the_api_is_the_one_that_is_kept() -> None:
+    found = json.loads(CliRunner().invoke(cli, ["openapi"]).output)
+    kept = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    assert found == kept, "the API has changed: make openapi"
+
+
+def test_the_python_of_the_readme_runs(
+    taxonomy: Taxonomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portal = Portal(taxonomy, str(tmp_path / "a.sqlite"), job_threads=1)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    with portal.client:
+        monkeypatch.setattr("service.client.Client", partial(Client, transport=Wire(portal)))
+        exec(code, {})
+    assert "20 of 20" in capsys.readouterr().out

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 from conftest import WATER, word_tagger
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from models.encoder import EncodedWindow
 from models.stub import StubEncoder
@@ -180,16 +181,103 @@ def test_a_full_service_answers_429_and_a_model_fault_is_one_item(gated: Tagger,
         assert items[0]["problem"]["type"] == "urn:musannif:tagging"
 
 
-def test_the_work_of_a_client_that_is_gone_is_dropped(gated: Tagger, encoder: GatedEncoder) -> None:
+def _wait_until(true: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(3000):
+        if true():
+            return
+        pause.wait(0.02)
+    raise AssertionError("it did not come")
+
+
+def test_submissions_wait_in_the_queue_and_take_no_thread(gated: Tagger, encoder: GatedEncoder) -> None:
+    with TestClient(create_app(Settings(), gated)) as client:
+        batcher = client.app.state.runtime.batcher  # type: ignore[attr-defined]
+        answers: list[int] = []
+
+        def put(number: int) -> None:
+            answers.append(client.put(f"/v1/submissions/{number}", json={"text": f"نص {number}"}).status_code)
+
+        threads = [threading.Thread(target=put, args=(number,)) for number in range(60)]
+        threads[0].start()
+        assert encoder.begun.wait(30)
+        for thread in threads[1:]:
+            thread.start()
+        _wait_until(lambda: batcher.waiting == 59)
+        assert client.get("/v1/submissions").json()["items"] == []
+        encoder.gate.set()
+        for thread in threads:
+            thread.join()
+    assert answers == [201] * 60
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_submissions_meet_the_bound_of_the_queue(gated: Tagger, encoder: GatedEncoder, many: bool) -> None:
+    bodies = [{"external_id": str(number), "text": f"نص {number}"} for number in range(20)]
+    body: dict[str, object] = {"items": bodies} if many else bodies[0]  # type: ignore[dict-item]
+    with TestClient(create_app(Settings(most_waiting=20), gated)) as client:
+        batcher = client.app.state.runtime.batcher  # type: ignore[attr-defined]
+        first = batcher.submit(gated, _documents("أول"), Options(), patient=True)
+        assert encoder.begun.wait(30)
+        batcher.submit(gated, _documents(*map(str, range(20))), Options(), patient=True)
+        full = client.post("/v1/submissions", json=body)
+        assert (full.status_code, full.json()["type"]) == (429, "urn:musannif:queue-full")
+        assert int(full.headers["retry-after"]) >= 1
+        assert client.get("/v1/submissions").json()["items"] == []
+        encoder.gate.set()
+        first.result()
+        _wait_until(lambda: not batcher.waiting)
+        again = client.post("/v1/submissions", json=body)
+        assert again.status_code == (200 if many else 201)
+        assert len(client.get("/v1/submissions").json()["items"]) == (20 if many else 1)
+
+
+def test_submissions_meet_the_deadline_of_the_queue(gated: Tagger, encoder: GatedEncoder) -> None:
+    with TestClient(create_app(Settings(deadline_seconds=0.05), gated)) as client:
+        batcher = client.app.state.runtime.batcher  # type: ignore[attr-defined]
+        batcher.submit(gated, _documents("أول"), Options(), patient=True)
+        assert encoder.begun.wait(30)
+        answers: list[Response] = []
+        late = threading.Thread(target=lambda: answers.append(client.put("/v1/submissions/a", json={"text": "ثان"})))
+        late.start()
+        _wait_until(lambda: batcher.waiting == 1)
+        threading.Event().wait(0.1)
+        encoder.gate.set()
+        late.join()
+        assert (answers[0].status_code, answers[0].json()["type"]) == (503, "urn:musannif:deadline")
+        assert client.get("/v1/submissions/a").status_code == 404
+
+
+def test_many_submissions_share_calls_of_the_model(stub: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    plain = Batcher.submit
+
+    def submit(self, tagger, documents, *given, **named):  # type: ignore[no-untyped-def]
+        calls.append(len(documents))
+        return plain(self, tagger, documents, *given, **named)
+
+    items = [{"external_id": str(number % 19), "text": f"نص {number}"} for number in range(20)]
+    with TestClient(create_app(Settings(), stub)) as client:
+        monkeypatch.setattr(Batcher, "submit", submit)
+        answers = client.post("/v1/submissions", json={"items": items}).json()["items"]
+        assert [answer["status"] for answer in answers] == [201] * 19 + [200]
+        assert client.get("/v1/submissions/0").json()["text"] == "نص 19"
+    assert [call for call in calls if call] == [16, 4]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_the_work_of_a_client_that_is_gone_is_dropped(gated: Tagger, encoder: GatedEncoder, method: str) -> None:
     app = create_app(Settings(), gated)
-    body = b'{"items": [{"text": "\xd9\x85\xd8\xaa\xd8\xb1\xd9\x88\xd9\x83"}]}'
+    item = b'{"text": "\xd9\x85\xd8\xaa\xd8\xb1\xd9\x88\xd9\x83"}'
+    body = b'{"items": [%s]}' % item if method == "POST" else item
+    path = "/v1/classify" if method == "POST" else "/v1/submissions/a"
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "POST",
-        "path": "/v1/classify",
-        "raw_path": b"/v1/classify",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
         "scheme": "http",

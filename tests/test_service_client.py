@@ -45,7 +45,7 @@ def small(taxonomy: Taxonomy, tmp_path) -> Iterator[Portal]:  # type: ignore[no-
 
 def _client(wire: Wire, waits: list[float] | None = None, **given: object) -> Client:
     sleep = (lambda seconds: None) if waits is None else waits.append
-    return Client("http://service", transport=wire, sleep=sleep, **given)  # type: ignore[arg-type]
+    return Client("http://localhost", transport=wire, sleep=sleep, **given)  # type: ignore[arg-type]
 
 
 TEXTS = [WATER, SCHOOL, "", WATER, SCHOOL, WATER, WATER]
@@ -77,10 +77,23 @@ def test_requests_are_bounded_by_bytes_too(taxonomy: Taxonomy, tmp_path) -> None
 
 def test_a_job_is_awaited(small: Portal) -> None:
     seen: list[tuple[int, int]] = []
-    with Client("http://service", transport=Wire(small)) as client:
+    with Client("http://localhost", transport=Wire(small)) as client:
         items = client.run_job(TEXTS, progress=lambda *far: seen.append(far), poll_seconds=0.05)
     assert [item.status for item in items] == [422 if not text else 200 for text in TEXTS]
     assert seen[-1] == (7, 7)
+
+
+def test_the_seconds_between_two_questions_may_be_a_whole_number(small: Portal) -> None:
+    waits: list[float] = []
+    with _client(Wire(small), waits) as client:
+        assert len(client.run_job([WATER], poll_seconds=1)) == 1
+    assert set(waits) == {1.0}
+
+
+def test_a_text_that_is_no_unicode_fails_alone(small: Portal) -> None:
+    with _client(Wire(small)) as client:
+        items = client.classify([WATER, "\ud800", SCHOOL])
+    assert [item.status for item in items] == [200, 422, 200]
 
 
 def test_a_full_queue_is_met_by_waiting_as_long_as_it_says(small: Portal) -> None:
@@ -140,7 +153,7 @@ def test_a_key_is_sent(small: Portal) -> None:
 
 def test_the_client_that_awaits_does_the_same(small: Portal) -> None:
     async def run() -> list[list[object]]:
-        async with AsyncClient("http://service", transport=Wire(small)) as client:
+        async with AsyncClient("http://localhost", transport=Wire(small)) as client:
             assert (await client.info()).limits["most_items"] == 3
             kept = await client.submit("a", WATER)
             assert json.loads(kept.model_dump_json())["external_id"] == "a"

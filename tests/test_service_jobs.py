@@ -9,12 +9,14 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from conftest import SCHOOL, WATER, Clock, Portal
 from fastapi.testclient import TestClient
+from test_service_batching import GatedEncoder
 
 from models.tagger import Tagger
 from nlp.taxonomy import Taxonomy
@@ -97,7 +99,7 @@ def test_a_job_that_cannot_go_on_fails_with_its_reason(portal: Portal) -> None:
     runtime = portal.app.state.runtime
     with runtime.store._engine.begin() as connection:
         connection.exec_driver_sql("""UPDATE jobs SET options = '{"axes": ["colour"]}'""")
-    runtime.background._work(job["id"], 0)
+    runtime.background._work()
     job = portal.client.get(f"/v1/jobs/{job['id']}").json()
     assert job["state"] == "failed"
     assert "unknown axis 'colour'" in job["problem"]
@@ -151,6 +153,57 @@ def test_a_job_is_cancelled_once_and_deleted_with_its_words(portal: Portal) -> N
         assert reader.verify_audit().entries == 3
 
 
+class Still:
+    """A clock that stands still until it is put on."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def test_a_part_that_waits_long_for_the_model_is_not_lost(stub: Tagger, database: str) -> None:
+    encoder, clock = GatedEncoder(), Still()
+    settings = Settings(database=database, job_threads=1, job_lease_seconds=0.3)
+    with TestClient(create_app(settings, replace(stub, encoder=encoder), clock)) as client:
+        runtime = client.app.state.runtime  # type: ignore[attr-defined]
+
+        def due() -> object:
+            with runtime.store.engine.connect() as connection:
+                return connection.exec_driver_sql("SELECT due FROM jobs").scalar()
+
+        job = client.post("/v1/jobs", json={"items": [{"text": WATER}, {"text": SCHOOL}]}).json()
+        assert encoder.begun.wait(30)
+        for _ in range(MOST_LOSSES + 1):
+            before = due()
+            clock.now += timedelta(seconds=0.2)
+            _until(lambda before=before: due() != before, "the renewal")  # type: ignore[misc]
+            runtime.background.sweep()
+        encoder.gate.set()
+        _until(lambda: client.get(f"/v1/jobs/{job['id']}").json()["result"] is not None, "the end of the job")
+        end = client.get(f"/v1/jobs/{job['id']}").json()
+    assert (end["state"], end["failed"], len(encoder.read)) == ("finished", 0, 2)
+
+
+def test_every_part_that_waits_has_one_message_however_many_were_lost(portal: Portal) -> None:
+    background = portal.app.state.runtime.background
+    for _ in range(3):
+        portal.client.post("/v1/jobs", json={"items": [{"text": WATER}]})
+    background._queue.storage.flush_queue()
+    for _ in range(3):
+        background.sweep()
+        assert background._queue.storage.queue_size() == 3
+
+
+def test_what_is_no_id_is_refused_before_the_database_sees_it(portal: Portal) -> None:
+    for path in ("jobs/%00", "jobs/a%00b/result", "webhooks/%00", "webhooks/%00/deliveries"):
+        assert portal.client.get(f"/v1/{path}").status_code == 422
+    for path in ("jobs/%00", "webhooks/%00"):
+        assert portal.client.delete(f"/v1/{path}").status_code == 422
+    assert portal.client.post("/v1/jobs/%00/cancel").status_code == 422
+
+
 def test_a_finished_job_is_not_cancelled(working: Portal) -> None:
     job = working.client.post("/v1/jobs", json={"items": [{"text": WATER}]}).json()
     _ended(working, job["id"])
@@ -170,64 +223,100 @@ def store(database: str) -> Iterator[Store]:
 def _job(store: Store, clock: Clock, texts: int = 3) -> Job:
     with store.write(clock()) as writer:
         items = [(json.dumps(n), f"نص {n}", None) for n in range(texts)]
-        return writer.jobs.create(uuid.uuid4().hex, items, {}, owner="test", lease=LEASE)
+        return writer.jobs.create(uuid.uuid4().hex, items, {}, owner="test")
 
 
 def test_a_part_belongs_to_one_worker_and_a_lost_one_is_given_on(store: Store) -> None:
     clock = Clock()
     job = _job(store, clock)
     with store.write(clock()) as writer:
-        part = writer.jobs.take(job.id, 0, lease=LEASE, most_items=2, most_characters=1000)
+        part = writer.jobs.take(lease=LEASE, most_items=2, most_characters=1000)
         assert part is not None
         assert [item.position for item in part.items] == [0, 1]
-        assert writer.jobs.take(job.id, 0, lease=LEASE, most_items=2, most_characters=1000) is None
-        assert writer.jobs.wake(lease=LEASE) == []
+        assert writer.jobs.take(lease=LEASE, most_items=2, most_characters=1000) is None
+        assert writer.jobs.reclaim() == []
     with store.write(clock() + 2 * LEASE) as writer:
-        (woken,) = writer.jobs.wake(lease=LEASE)
-        assert woken.turn == 1
-        other = writer.jobs.take(job.id, 1, lease=LEASE, most_items=2, most_characters=1000)
+        (lost,) = writer.jobs.reclaim()
+        assert lost.turn == 1
+        other = writer.jobs.take(lease=LEASE, most_items=2, most_characters=1000)
         assert other is not None
-        # The worker that was thought dead comes back: its turn has passed.
-        assert writer.jobs.record(job.id, 0, [(0, "{}", False)], model="m", lease=LEASE) is None
-        kept = writer.jobs.record(job.id, 1, [(0, "{}", False), (1, "{}", True)], model="m", lease=LEASE)
+        # The worker that was thought dead comes back: its turn has passed, and nothing that it says counts.
+        assert writer.jobs.record(job.id, 0, [(0, "{}", False)], model="m") is None
+        assert writer.jobs.fail(job.id, 0, "unknown axis") is None
+        assert not writer.jobs.renew(job.id, 0, lease=LEASE)
+        kept = writer.jobs.record(job.id, 1, [(0, "{}", False), (1, "{}", True)], model="m")
         assert kept is not None
         assert (kept.done, kept.failed, kept.turn, kept.state) == (2, 1, 2, JobState.RUNNING)
-        assert writer.jobs.record(job.id, 1, [(0, "{}", False)], model="m", lease=LEASE) is None
-        last = writer.jobs.take(job.id, 2, lease=LEASE, most_items=2, most_characters=1000)
+        assert writer.jobs.record(job.id, 1, [(0, "{}", False)], model="m") is None
+        last = writer.jobs.take(lease=LEASE, most_items=2, most_characters=1000)
         assert last is not None
         assert [item.position for item in last.items] == [2]
-        end = writer.jobs.record(job.id, 2, [(2, "{}", False)], model="m", lease=LEASE)
+        end = writer.jobs.record(job.id, 2, [(2, "{}", False)], model="m")
         assert end is not None
         assert end.state is JobState.FINISHED
+        assert writer.jobs.fail(job.id, 2, "too late") is None
+        assert writer.jobs.get(job.id).state is JobState.FINISHED
 
 
-def test_a_job_that_waits_keeps_its_turn_when_it_is_woken(store: Store) -> None:
+def test_jobs_take_turns_and_a_lost_part_goes_first(store: Store) -> None:
+    clock = Clock()
+    jobs = [_job(store, clock) for _ in range(3)]
+    at = clock()
+
+    def taken() -> int:
+        with store.write(at) as writer:
+            part = writer.jobs.take(lease=LEASE, most_items=1, most_characters=1000)
+            assert part is not None
+            return [job.id for job in jobs].index(part.job.id)
+
+    assert taken() == 0
+    assert taken() == 1
+    with store.write(at) as writer:
+        assert writer.jobs.record(jobs[0].id, 0, [(0, "{}", False)], model="m")
+    at += 2 * LEASE
+    with store.write(at) as writer:
+        assert [job.id for job in writer.jobs.reclaim()] == [jobs[1].id]
+        assert writer.jobs.waiting() == 3
+    assert [taken(), taken(), taken()] == [1, 2, 0]
+    with store.read() as reader:
+        assert reader.jobs.waiting() == 0
+
+
+def test_a_part_that_is_worked_on_is_not_lost(store: Store) -> None:
     clock = Clock()
     job = _job(store, clock)
-    with store.write(clock() + 2 * LEASE) as writer:
-        assert [woken.turn for woken in writer.jobs.wake(lease=LEASE)] == [job.turn]
+    at = clock()
+    with store.write(at) as writer:
+        assert writer.jobs.take(lease=LEASE, most_items=1, most_characters=1000)
+    for _ in range(MOST_LOSSES + 1):
+        at += 0.9 * LEASE
+        with store.write(at) as writer:
+            assert writer.jobs.reclaim() == []
+            assert writer.jobs.renew(job.id, 0, lease=LEASE)
+    with store.write(at) as writer:
+        writer.jobs.cancel(job.id)
+        assert not writer.jobs.renew(job.id, 0, lease=LEASE)
 
 
 def test_a_job_that_kills_its_workers_fails_in_the_end(store: Store) -> None:
     clock = Clock()
     job = _job(store, clock)
-    at, turn = clock(), 0
+    at = clock()
     for _ in range(MOST_LOSSES):
         with store.write(at) as writer:
-            assert writer.jobs.take(job.id, turn, lease=LEASE, most_items=1, most_characters=1000)
+            assert writer.jobs.take(lease=LEASE, most_items=1, most_characters=1000)
         at += 2 * LEASE
         with store.write(at) as writer:
-            (woken,) = writer.jobs.wake(lease=LEASE)
-            turn = woken.turn
-    assert woken.state is JobState.FAILED
-    assert "workers in a row were lost" in (woken.problem or "")
+            (lost,) = writer.jobs.reclaim()
+    assert (lost.id, lost.state) == (job.id, JobState.FAILED)
+    assert "workers in a row were lost" in (lost.problem or "")
 
 
 def test_a_part_is_bounded_by_characters_but_never_empty(store: Store) -> None:
     clock = Clock()
-    job = _job(store, clock)
+    _job(store, clock)
     with store.write(clock()) as writer:
-        part = writer.jobs.take(job.id, 0, lease=LEASE, most_items=3, most_characters=1)
+        part = writer.jobs.take(lease=LEASE, most_items=3, most_characters=1)
         assert part is not None
         assert len(part.items) == 1
 

@@ -6,12 +6,16 @@ import io
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -20,7 +24,6 @@ from click.testing import CliRunner
 from conftest import SCHOOL, WATER, Portal
 from fastapi.testclient import TestClient
 from test_service_jobs import _until
-from test_service_webhooks import _drain
 
 from models.tagger import Tagger
 from nlp.errors import (
@@ -159,6 +162,59 @@ def test_the_model_in_use_and_its_reload(tiny_bundle: Path) -> None:
         assert client.post("/v1/classify", json={"text": WATER}).json() == before
 
 
+def _rename(bundle: Path) -> None:
+    """Another model in the place of the one that was there."""
+    path = bundle / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "name": "promoted"}))
+
+
+def test_a_reload_reaches_every_process_and_is_in_the_audit_log(
+    tiny_bundle: Path, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.runtime._FOLLOW_SECONDS", 0.05)
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    settings = Settings(bundle=bundle, database=database)
+    with TestClient(create_app(settings)) as client, TestClient(create_app(settings)) as other:
+        assert other.get("/v1/models").json()["model"]["name"] == "tiny@0.1.0"
+        _rename(bundle)
+        mine = client.post("/v1/models/reload").json()
+        assert mine["model"]["name"] == "promoted@0.1.0"
+        _until(lambda: other.get("/v1/models").json()["model"]["name"] == "promoted@0.1.0", "the other's reload")
+        # Each opened it once.
+        runtimes = [one.app.state.runtime for one in (client, other)]  # type: ignore[attr-defined]
+        for runtime in runtimes:
+            model = runtime.model
+            runtime.follow()
+            assert runtime.model is model
+        assert client.get("/v1/models").json() == mine
+        with runtimes[0].store.read() as reader:
+            assert reader.audit_actions(0) == [(1, "model.reload")]
+
+
+def test_a_worker_of_the_command_line_follows_a_reload(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    command = [sys.executable, "-c", "from service.cli import main; main()", "worker", "--bundle", str(bundle)]
+    worker = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        with TestClient(create_app(Settings(bundle=bundle))) as client:
+
+            def model() -> str:
+                job = client.post("/v1/jobs", json={"items": [{"text": WATER}]}).json()
+                address = f"/v1/jobs/{job['id']}"
+                _until(lambda: client.get(address).json()["state"] == "finished", "the end of the job")
+                return str(client.get(address).json()["model"]["name"])
+
+            assert model() == "tiny@0.1.0"
+            _rename(bundle)
+            assert client.post("/v1/models/reload").status_code == 200
+            _until(lambda: model() == "promoted@0.1.0", "the worker's reload")
+        worker.terminate()
+        assert worker.wait(timeout=60) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+
+
 def test_a_bundle_that_cannot_be_opened_leaves_the_model_in_use(stub: Tagger, tmp_path: Path) -> None:
     with TestClient(create_app(Settings(bundle=tmp_path / "none"), stub)) as client:
         answer = client.post("/v1/models/reload")
@@ -170,6 +226,7 @@ def test_figures_for_prometheus(client: TestClient) -> None:
     client.post("/v1/classify", json={"items": [{"text": WATER}, {"text": SCHOOL}]})
     client.get("/v1/jobs/somebody")
     client.get("/somewhere")
+    client.request("BREW", "/somewhere")
     client.post("/v1/jobs", json={"items": [{"text": WATER}]})
     page = client.get("/metrics")
     assert page.headers["content-type"].startswith("text/plain")
@@ -178,12 +235,14 @@ def test_figures_for_prometheus(client: TestClient) -> None:
         'musannif_requests_total{method="POST",route="/v1/classify",status="200"} 1.0',
         'musannif_requests_total{method="GET",route="/v1/jobs/{job_id}",status="404"} 1.0',
         'musannif_requests_total{method="GET",route="none",status="404"} 1.0',
+        'musannif_requests_total{method="other",route="none",status="404"} 1.0',
         "musannif_batch_texts_sum 2.0",
         "musannif_waiting_texts 0.0",
         "musannif_open_jobs 1.0",
     ):
         assert line in lines
     assert "somebody" not in page.text
+    assert "BREW" not in page.text
 
 
 def test_ready_only_while_model_database_and_queue_answer(stub: Tagger, tmp_path: Path) -> None:
@@ -241,6 +300,12 @@ def test_similar_refuses_what_it_cannot_compare(portal: Portal) -> None:
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
+def test_a_fault_of_the_model_is_told_as_one(portal: Portal) -> None:
+    portal.encoder.broken = True
+    answer = portal.client.post("/v1/similar", json={"text": WATER})
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:musannif:tagging")
+
+
 def test_what_the_model_in_use_has_not_embedded_is_embedded_in_the_background(portal: Portal) -> None:
     for number in range(20):
         portal.put(f"n{number}", f"{WATER} {number}")
@@ -250,23 +315,63 @@ def test_what_the_model_in_use_has_not_embedded_is_embedded_in_the_background(po
     assert _similar(portal, text=WATER) == []
     missing = portal.client.post("/v1/similar", json={"external_id": "n1"})
     assert (missing.status_code, "not embedded" in missing.json()["detail"]) == (404, True)
-    runtime.background.refresh_embeddings()
-    _drain(portal)
+    for found in (20, 20, 0):
+        # Two rounds: what another process wrote with the model before, while it lagged behind, is found by the second.
+        # Two processes that keep different models do not take turns at each other's embeddings for ever.
+        runtime.background.embed_missing()
+        assert len(_similar(portal, text=WATER, limit=50)) == found
+        with runtime.store.engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE embeddings SET model = 'older@1'")
+    runtime.model = replace(runtime.model)  # as a reload does
+    runtime.background.embed_missing()
     assert len(_similar(portal, text=WATER, limit=50)) == 20
 
 
 # --- the log -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
+@contextmanager
+def _logged(settings: Settings) -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
-    configure_log(Settings(log_format="json"))
+    configure_log(settings)
     stream = io.StringIO()
     root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
-    yield stream
-    root.handlers, root.level = handlers, level
+    try:
+        yield stream
+    finally:
+        root.handlers, root.level = handlers, level
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    with _logged(Settings(log_format="json")) as stream:
+        yield stream
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(log_format="json", log_level="debug")])
+def test_no_form_of_the_log_shows_texts_and_passwords(taxonomy: Taxonomy, database: str, settings: Settings) -> None:
+    word = "كلمة السر"
+
+    def sign_in(password: str) -> None:
+        raise RuntimeError("the database is gone")
+
+    with _logged(settings) as stream, Portal(taxonomy, database).client as client:
+        runtime = client.app.state.runtime  # type: ignore[attr-defined]
+        runtime.model.tagger.encoder.broken = True
+        client.post("/v1/classify", json={"items": [{"text": WATER}, {"text": SCHOOL}]})
+        client.put("/v1/submissions/ليلى", json={"text": WATER, "metadata": {"name": "ليلى"}})
+        client.post("/v1/jobs", json={"items": [{"text": SCHOOL}]})
+        runtime.background._work()
+        try:
+            sign_in(word)
+        except RuntimeError:
+            logging.getLogger("uvicorn.error").exception("an error of the server")
+    written = stream.getvalue()
+    assert "the model is broken" in written
+    assert "the database is gone" in written
+    for secret in (WATER, SCHOOL, "ليلى", word):
+        assert secret not in written
 
 
 def test_every_request_has_an_id_and_a_line_without_texts_and_ids(
@@ -429,6 +534,64 @@ def test_a_backup_of_sqlite_moves_to_postgresql(taxonomy: Taxonomy, tmp_path: Pa
         assert target.get("a").json()["text"] == WATER
         assert target.put("b", WATER).status_code == 201
         assert target.review("a", "confirm goals:6").status_code == 200
+
+
+def test_a_backup_is_its_owners_alone(portal: Portal, tmp_path: Path) -> None:
+    back_up(portal.app.state.runtime.store, tmp_path / "backup.sqlite")
+    assert (tmp_path / "backup.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_altered_log_is_said_and_backed_up_all_the_same(taxonomy: Taxonomy, tmp_path: Path) -> None:
+    source = tmp_path / "source.sqlite"
+    portal = Portal(taxonomy, str(source))
+    with portal.client:
+        portal.put("a", WATER)
+        portal.put("b", WATER)
+    with sqlite3.connect(source) as connection:
+        connection.execute("DROP TRIGGER audit_log_no_update")
+        connection.execute("UPDATE audit_log SET actor = 'somebody' WHERE sequence = 2")
+    run = CliRunner()
+    made = run.invoke(cli, ["backup", str(tmp_path / "b.sqlite"), "--database", str(source)])
+    assert (made.exit_code, "is made, but its audit log is broken: entry 2" in made.output) == (1, True)
+    assert not list(tmp_path.glob("*.partial*"))
+    filled = run.invoke(cli, ["restore", str(tmp_path / "b.sqlite"), "--database", str(tmp_path / "new.sqlite")])
+    assert (filled.exit_code, "filled, but its audit log is broken: entry 2" in filled.output) == (1, True)
+    restored = Portal(taxonomy, str(tmp_path / "new.sqlite"))
+    with restored.client:
+        assert [restored.get(one).status_code for one in ("a", "b")] == [200, 200]
+
+
+def test_a_backup_of_an_earlier_version_is_restored_and_stays_as_it_is(taxonomy: Taxonomy, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.sqlite"
+    portal = Portal(taxonomy, str(tmp_path / "source.sqlite"))
+    with portal.client:
+        portal.put("a", WATER)
+        kept = portal.get("a").json()
+        report = back_up(portal.app.state.runtime.store, backup)
+    with closing(sqlite3.connect(backup)) as connection:
+        connection.execute("ALTER TABLE submissions DROP COLUMN owner")
+        connection.execute("UPDATE alembic_version SET version_num = '0003'")
+        connection.commit()
+        connection.execute("PRAGMA journal_mode = DELETE")
+    before = backup.read_bytes()
+    store = open_store(str(tmp_path / "new.sqlite"))
+    assert restore(backup, store) == report
+    store.close()
+    assert backup.read_bytes() == before
+    assert not list(tmp_path.glob("backup.sqlite-*"))
+    restored = Portal(taxonomy, str(tmp_path / "new.sqlite"))
+    with restored.client:
+        assert restored.get("a").json() == kept
+
+
+def test_what_is_no_backup_is_not_restored(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "new.sqlite"))
+    (tmp_path / "empty").touch()
+    (tmp_path / "text").write_text("no database at all " * 100)
+    for name, words in (("none", "cannot be read"), ("empty", "is no backup"), ("text", "is no backup")):
+        with pytest.raises(StoreError, match=words):
+            restore(tmp_path / name, store)
+    store.close()
 
 
 def test_the_commands_of_backups(portal: Portal, database: str, tmp_path: Path) -> None:

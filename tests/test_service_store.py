@@ -58,7 +58,7 @@ def test_a_migration_starts_from_an_empty_file_and_is_not_repeated(tmp_path: Pat
     before = path.stat().st_size
     open_store(str(path)).close()
     assert path.stat().st_size == before
-    assert sqlite3.connect(path).execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
+    assert sqlite3.connect(path).execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
 
 
 def test_sqlite_is_opened_with_its_guards(tmp_path: Path) -> None:
@@ -252,3 +252,56 @@ def test_cursors_are_opaque_and_checked() -> None:
     for wrong in ("", "é", "AAAA", cursor[:-4], "[" * 5000):
         with pytest.raises(CursorError):
             read_cursor(wrong, filters)
+
+
+def test_readers_find_a_connection_while_many_writers_wait(database: str) -> None:
+    store = open_store(database, busy_seconds=60)
+    written: list[Submission] = []
+    writers = [
+        threading.Thread(target=lambda number=number: written.append(_put(store, f"n{number}"))) for number in range(20)
+    ]
+    with store.write(NOON):
+        for writer in writers:
+            writer.start()
+        pause = threading.Event()
+        for _ in range(50):
+            assert _ids(store) == []
+            pause.wait(0.01)
+    for writer in writers:
+        writer.join()
+    assert len(written) == len(_ids(store)) == 20
+    store.close()
+
+
+def test_all_questions_of_a_transaction_are_answered_from_one_moment(database: str) -> None:
+    store = open_store(database)
+    _put(store, "a")
+    with store.read() as reader:
+        before = reader.submission("a")
+        with store.write(NOON) as writer:
+            writer.decide("a", [Verdict("goals", "6", Action.CONFIRM)], reviewer="x")
+            writer.put(Draft("b", WATER), TAGGING, actor="test")
+        assert [one.external_id for one in reader.submissions(Filters(), limit=10).items] == ["a"]
+        assert before is not None
+        assert reader.decisions(limit=10).items == before.decisions == ()
+    assert _ids(store) == ["a", "b"]
+    store.close()
+
+
+def test_who_sent_a_submission_before_there_were_owners_stands_in_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    store = open_store(str(path))
+    for sender in ("first", "second"):
+        with store.write(NOON) as writer:
+            writer.put(Draft("a", f"{WATER} {sender}"), TAGGING, actor=sender)
+            writer.put(Draft(sender, WATER), TAGGING, actor=sender)
+            writer.decide("a", [Verdict("goals", "6", Action.CONFIRM)], reviewer="x")
+    before = _get(store, "a")
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE submissions DROP COLUMN owner")
+        connection.execute("UPDATE alembic_version SET version_num = '0003'")
+    store = open_store(str(path))
+    assert _get(store, "a") == before
+    assert [_get(store, one).owner for one in ("a", "first", "second")] == ["first", "first", "second"]
+    store.close()

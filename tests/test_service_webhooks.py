@@ -4,20 +4,26 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 from conftest import WATER, Portal
+from fastapi.testclient import TestClient
 from pydantic import ValidationError
+from test_service_batching import GatedEncoder
 from test_service_jobs import _until
 
+from models.tagger import Tagger
 from nlp.errors import WebhookError
 from nlp.taxonomy import Taxonomy
+from service.app import create_app
 from service.delivery import Sender, check_url, new_secret, signature
 from service.settings import Settings, parse_networks
 from service.store.records import Delivery, DeliveryState, Webhook
@@ -155,9 +161,14 @@ def test_webhooks_are_listed_without_their_secrets_bounded_and_removed(hooked: P
     assert hooked.client.get(f"{address}/deliveries").status_code == 404
 
 
-def test_the_same_key_makes_one_webhook(hooked: Portal) -> None:
+def test_the_same_key_makes_one_webhook(hooked: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     body, headers = {"url": "http://127.0.0.1:9/hook"}, {"Idempotency-Key": "k"}
     first = hooked.client.post("/v1/webhooks", json=body, headers=headers)
+
+    def lost(*_: object) -> None:
+        raise WebhookError("the name is not found any more")
+
+    monkeypatch.setattr("service.webhooks.check_url", lost)
     again = hooked.client.post("/v1/webhooks", json=body, headers=headers)
     assert (again.status_code, again.json(), again.headers["idempotency-replayed"]) == (201, first.json(), "true")
     assert len(hooked.client.get("/v1/webhooks").json()["items"]) == 1
@@ -193,6 +204,10 @@ def test_private_addresses_are_refused_unless_they_are_allowed(portal: Portal) -
         "::ffff:127.0.0.1",
         "2002:7f00:1::",
         "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::7f00:1",
+        "::7f00:1",
+        "::ffff:0:7f00:1",
+        "fec0::1",
     ],
 )
 def test_no_name_leads_to_a_private_address(address: str) -> None:
@@ -232,7 +247,6 @@ def test_the_connection_goes_to_the_address_that_was_checked() -> None:
     sender = Sender((), seconds=1, transport=httpx.MockTransport(take), look_up=lambda host, port: next(answers))
     first = sender.post(_delivery("https://portal.example:8443/hook"), NOON)
     second = sender.post(_delivery("https://portal.example:8443/hook"), NOON)
-    sender.close()
     assert (first.status, first.problem) == (200, None)
     assert second.status is None
     assert "127.0.0.1" in (second.problem or "")
@@ -248,8 +262,58 @@ def test_a_connection_that_fails_is_a_problem_and_no_error() -> None:
 
     sender = Sender((), seconds=1, transport=httpx.MockTransport(refuse), look_up=lambda host, port: ["93.184.216.34"])
     outcome = sender.post(_delivery("https://portal.example/"), NOON)
-    sender.close()
     assert (outcome.status, outcome.problem) == (None, "ConnectTimeout: too late")
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """The address of a server that sends a header every 50 ms, and ends after five seconds."""
+    ended = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(30)
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(100):
+                if ended.wait(0.05):
+                    return
+                connection.sendall(b"X-More: 1\r\n")
+            connection.sendall(b"Content-Length: 0\r\n\r\n")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+    ended.set()
+    thread.join()
+    server.close()
+
+
+def test_a_receiver_that_drips_has_no_more_time_than_others(dripping: str) -> None:
+    sender = Sender(parse_networks("127.0.0.0/8"), seconds=0.3)
+    outcome = sender.post(_delivery(dripping), NOON)
+    assert outcome.status is None
+    assert "webhook_seconds" in (outcome.problem or "")
+
+
+def test_messages_do_not_wait_for_the_model(
+    stub: Tagger, database: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.working._SWEEP_SECONDS", 0.05)
+    encoder = GatedEncoder()
+    settings = Settings(database=database, job_threads=1, webhook_networks="127.0.0.0/8")
+    with TestClient(create_app(settings, replace(stub, encoder=encoder))) as client:
+        client.post("/v1/webhooks", json={"url": receiver.url})
+        client.post("/v1/jobs", json={"items": [{"text": WATER}]})
+        assert encoder.begun.wait(30)
+        other = client.post("/v1/jobs", json={"items": [{"text": WATER}]}).json()
+        client.post(f"/v1/jobs/{other['id']}/cancel")
+        try:
+            _until(lambda: bool(receiver.messages), "the message")
+        finally:
+            encoder.gate.set()
+    assert json.loads(receiver.messages[0][1])["type"] == "job.cancelled"
 
 
 def test_a_signature_binds_id_time_and_body() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from nlp.errors import AuditError
@@ -36,8 +36,8 @@ def link(previous: str, sequence: int, at: str, actor: str, action: str, payload
     return sha256_of_text(canonical([previous, sequence, at, actor, action, payload]))
 
 
-def append(session: Session, *, at: datetime, actor: str, action: str, payload: Mapping[str, Any]) -> None:
-    """Add an entry. The caller holds the store's turn to write, so that the chain never forks."""
+def append(session: Session, *, at: datetime, actor: str, action: str, payload: Mapping[str, Any]) -> int:
+    """Add an entry; gives its number. The caller holds the store's turn to write, so that the chain never forks."""
     last = session.execute(
         select(AuditRow.sequence, AuditRow.hash).order_by(AuditRow.sequence.desc()).limit(1)
     ).one_or_none()
@@ -54,6 +54,18 @@ def append(session: Session, *, at: datetime, actor: str, action: str, payload: 
     )
     session.add(row)
     session.flush()
+    return sequence
+
+
+def length(session: Session) -> int:
+    """How many entries there are."""
+    return session.scalar(select(func.max(AuditRow.sequence))) or 0
+
+
+def actions(session: Session, after: int) -> list[tuple[int, str]]:
+    """Number and action of the entries that follow on one, in order."""
+    query = select(AuditRow.sequence, AuditRow.action).where(AuditRow.sequence > after).order_by(AuditRow.sequence)
+    return [(row.sequence, row.action) for row in session.execute(query)]
 
 
 def verify(session: Session, noted: str | None = None) -> ChainReport:

@@ -5,11 +5,15 @@ What is restored may thus be of another kind: this is also the way from SQLite t
 
 from __future__ import annotations
 
+import os
+import shutil
+import sqlite3
+import tempfile
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, func, insert, select, text
 
-from nlp.errors import StoreError
+from nlp.errors import AuditError, StoreError
 from service.store.database import Store, open_store
 from service.store.records import ChainReport
 from service.store.tables import Base
@@ -20,6 +24,8 @@ _ROWS = 500
 def back_up(store: Store, target: Path) -> ChainReport:
     """Write a database to a file, as it is at one moment; the service may go on meanwhile.
 
+    Only its owner can read the file.
+
     Args:
         store: with a schema that is up to date.
         target: a new file.
@@ -29,36 +35,69 @@ def back_up(store: Store, target: Path) -> ChainReport:
 
     Raises:
         StoreError: the file is there already.
-        AuditError: the audit log was altered.
+        AuditError: the audit log was altered; the backup is made nevertheless.
     """
     if target.exists():
         raise StoreError(f"{target} is there already", expected="a new file")
     partial = target.with_name(target.name + ".partial")
     partial.unlink(missing_ok=True)
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))
     copy = open_store(str(partial))
     try:
-        report = _copied(store, copy)
+        _copy(store, copy)
+        found = _verified(copy)
     finally:
         copy.close()
     partial.replace(target)
-    return report
+    if isinstance(found, AuditError):
+        raise found
+    return found
 
 
 def restore(source: Path, store: Store) -> ChainReport:
-    """Fill an empty database from a backup.
+    """Fill an empty database from a backup, also from one of an earlier version. The backup itself is only read.
 
     Raises:
-        StoreError: there is no such backup, it is of another version, or the database is not empty.
-        AuditError: the audit log of the backup was altered.
+        StoreError: there is no such backup, it is of a later version, or the database is not empty.
+        AuditError: the audit log of the backup was altered; the database is filled nevertheless.
     """
-    backup = open_store(str(source), create=False)
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / "backup.sqlite"
+        try:
+            shutil.copyfile(source, copied)
+        except OSError as error:
+            raise StoreError(f"{source} cannot be read: {error.strerror}", expected="a backup") from error
+        _check_backup(source, copied)
+        backup = open_store(str(copied))
+        try:
+            _copy(backup, store)
+        finally:
+            backup.close()
+    found = _verified(store)
+    if isinstance(found, AuditError):
+        raise found
+    return found
+
+
+def _check_backup(source: Path, copied: Path) -> None:
+    connection = sqlite3.connect(copied)
     try:
-        return _copied(backup, store)
+        connection.execute("SELECT version_num FROM alembic_version")
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{source} is no backup: {error}", expected="a file of musannif backup") from error
     finally:
-        backup.close()
+        connection.close()
 
 
-def _copied(source: Store, target: Store) -> ChainReport:
+def _verified(store: Store) -> ChainReport | AuditError:
+    try:
+        with store.read() as reader:
+            return reader.verify_audit()
+    except AuditError as error:
+        return error
+
+
+def _copy(source: Store, target: Store) -> None:
     with source.engine.connect() as reading, target.engine.begin() as writing:
         if reading.dialect.name == "postgresql":
             reading.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
@@ -68,8 +107,6 @@ def _copied(source: Store, target: Store) -> ChainReport:
             for some in rows.partitions():
                 writing.execute(insert(table), [row._asdict() for row in some])
         _go_on_counting(writing)
-    with target.read() as reader:
-        return reader.verify_audit()
 
 
 def _check_empty(connection: Connection, engine: Engine) -> None:

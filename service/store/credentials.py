@@ -6,13 +6,13 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, exists, or_, select
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from nlp.errors import AccountError
 from service.store import audit
 from service.store.records import ApiKey, Scope, SignIn, User
-from service.store.tables import KeyRow, SecretRow, SessionRow, UserRow
+from service.store.tables import JobRow, KeyRow, SecretRow, SessionRow, SubmissionRow, UserRow
 
 
 class Credentials:
@@ -92,6 +92,23 @@ class CredentialChanges(Credentials):
         self._session.flush()
         self._log(actor, "key.create", name=key.name, prefix=key.prefix, scopes=sorted(key.scopes))
 
+    def replace_key(self, former: str, name: str, *, actor: str) -> None:
+        """Give a key what an earlier one handed in: submissions and jobs.
+
+        Args:
+            former: name of the earlier key, which goes on to open what it opens.
+            name: of the new key.
+            actor: who does it.
+
+        Raises:
+            AccountError: there never was a key of the former name.
+        """
+        if not self._session.scalar(select(exists().where(KeyRow.name == former))):
+            raise AccountError(f"there is no key named {former!r}", expected="a name that musannif keys list shows")
+        for table in (SubmissionRow, JobRow):
+            self._session.execute(update(table).where(table.owner == f"key:{former}").values(owner=f"key:{name}"))
+        self._log(actor, "key.replace", name=name, former=former)
+
     def revoke_key(self, prefix: str, *, actor: str) -> ApiKey:
         """Take a key back, for ever.
 
@@ -161,14 +178,20 @@ class CredentialChanges(Credentials):
             self._log(name, "user.lock", until=row.locked_until.isoformat())
         self._session.flush()
 
-    def start_session(self, name: str, digest: str, *, lasting: timedelta) -> SignIn:
-        """A session for a user whose password was right; those of anyone that have ended are forgotten."""
-        row = self._known(name)
+    def start_session(self, user: User, digest: str, *, lasting: timedelta) -> SignIn | None:
+        """A session for a user whose password was right; those of anyone that have ended are forgotten.
+
+        ``None`` if the user was changed since: has another password, was locked or disabled.
+        """
+        row = self._known(user.name)
+        now = _user_of(row)
+        if now.password_hash != user.password_hash or now.disabled is not None or now.locked(self._at):
+            return None
         row.failures, row.locked_until = 0, None
         self._session.execute(delete(SessionRow).where(SessionRow.expires <= self._at))
         self._session.add(SessionRow(digest=digest, user_id=row.id, expires=self._at + lasting))
         self._session.flush()
-        self._log(name, "session.start")
+        self._log(row.name, "session.start")
         return SignIn(_user_of(row), self._at + lasting)
 
     def end_session(self, digest: str) -> None:

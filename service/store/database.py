@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -27,17 +28,27 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 # Writers take turns under this advisory lock of PostgreSQL, as SQLite makes them do: the audit log has one end.
 _TURN = 0x6D7573616E6E6966
 
+# More than a process has threads that ask: whoever only reads never waits for a connection.
+_CONNECTIONS = 64
+
 
 class Store:
     """A database, ready for use.
 
     Args:
         engine: of a schema that is up to date.
+        busy_seconds: how long a writer waits for another of this process.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, busy_seconds: float) -> None:
         self._engine = engine
+        self._busy_seconds = busy_seconds
+        # All questions of a transaction are answered from one moment, as SQLite does by itself.
+        postgres = engine.dialect.name == "postgresql"
+        self._reading = engine.execution_options(isolation_level="REPEATABLE READ") if postgres else engine
         self._writing = engine.execution_options(immediate=True)
+        # Writers wait for their turn before they take a connection.
+        self._turn = threading.Lock()
 
     @property
     def engine(self) -> Engine:
@@ -51,7 +62,7 @@ class Store:
         Raises:
             StoreBusyError: the database does not answer.
         """
-        with _busy_is_said(), Session(self._engine) as session:
+        with _busy_is_said(), Session(self._reading) as session:
             yield Reader(session)
 
     @contextmanager
@@ -64,9 +75,14 @@ class Store:
         Raises:
             StoreBusyError: the database does not answer, or another writer does not end.
         """
-        with _busy_is_said(), Session(self._writing) as session, session.begin():
-            _take_turn(session.connection())
-            yield Writer(session, at)
+        if not self._turn.acquire(timeout=self._busy_seconds):
+            raise _busy()
+        try:
+            with _busy_is_said(), Session(self._writing) as session, session.begin():
+                _take_turn(session.connection())
+                yield Writer(session, at)
+        finally:
+            self._turn.release()
 
     def empty_log(self) -> None:
         """Empty the write-ahead log of SQLite, which keeps deleted words until then; readers may put it off."""
@@ -126,7 +142,7 @@ def open_store(location: str, *, create: bool = True, busy_seconds: float = 10.0
     except Exception:
         engine.dispose()
         raise
-    return Store(engine)
+    return Store(engine, busy_seconds)
 
 
 def database_url(location: str) -> URL:
@@ -199,7 +215,12 @@ def _take_turn(connection: Connection) -> None:
 
 def _engine(url: URL, busy_seconds: float) -> Engine:
     # Parameters are texts, hashes and secrets: an error of the database must not show them.
-    options: dict[str, Any] = {"pool_timeout": busy_seconds, "pool_pre_ping": True, "hide_parameters": True}
+    options: dict[str, Any] = {
+        "max_overflow": _CONNECTIONS,
+        "pool_timeout": busy_seconds,
+        "pool_pre_ping": True,
+        "hide_parameters": True,
+    }
     try:
         if url.get_backend_name() == "sqlite":
             engine = create_engine(url, connect_args={"timeout": busy_seconds}, **options)
@@ -242,6 +263,10 @@ def _busy_is_said() -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeoutError) as error:
-        raise StoreBusyError(
-            "the database does not answer", expected="an answer within the waiting time", remedy="try again"
-        ) from error
+        raise _busy() from error
+
+
+def _busy() -> StoreBusyError:
+    return StoreBusyError(
+        "the database does not answer", expected="an answer within the waiting time", remedy="try again"
+    )

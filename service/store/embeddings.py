@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import Session
 
 from service.store.tables import EmbeddingRow, SubmissionRow
@@ -45,16 +45,18 @@ class Embeddings:
             ids = [row.external_id for row in block]
             yield ids, np.frombuffer(b"".join(row.vector for row in block), np.float32).reshape(len(ids), -1)
 
-    def missing(self, model: str, *, after: int, limit: int) -> list[tuple[int, str]]:
-        """Keys and texts of submissions that have no embedding of this model, in the order of their keys."""
-        rows = self._session.execute(
-            select(SubmissionRow.id, SubmissionRow.text)
-            .outerjoin(EmbeddingRow, EmbeddingRow.submission_id == SubmissionRow.id)
-            .where(SubmissionRow.id > after, EmbeddingRow.model.is_distinct_from(model))
-            .order_by(SubmissionRow.id)
-            .limit(limit)
-        )
-        return [(row.id, row.text) for row in rows]
+    def missing(self, model: str) -> list[int]:
+        """Keys of all submissions that have no embedding of this model."""
+        return list(self._session.scalars(select(SubmissionRow.id).where(_unembedded(model))))
+
+    def missing_texts(self, model: str, keys: Sequence[int]) -> list[tuple[int, str]]:
+        """Keys and texts of those submissions that still have no embedding of this model."""
+        query = select(SubmissionRow.id, SubmissionRow.text).where(SubmissionRow.id.in_(keys), _unembedded(model))
+        return [(row.id, row.text) for row in self._session.execute(query)]
+
+
+def _unembedded(model: str) -> ColumnElement[bool]:
+    return ~exists().where(EmbeddingRow.submission_id == SubmissionRow.id, EmbeddingRow.model == model)
 
 
 class EmbeddingWriter(Embeddings):

@@ -1,7 +1,7 @@
 """Jobs in the store: parts of them are taken by workers, and each item is answered once.
 
-``turn`` fences: a worker that was thought dead, and comes back, finds that the turn has passed, and its answers are
-not kept.
+A worker renews its lease of a part while it works on it. ``turn`` fences: a worker that was thought dead, and comes
+back, finds that the turn has passed, and nothing that it says of the job is kept.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from service.store.tables import JobItemRow, JobRow
 MOST_LOSSES = 5
 
 _OPEN = (JobState.QUEUED.value, JobState.RUNNING.value)
+_WAITING = (JobRow.state.in_(_OPEN), JobRow.taken.is_(False))
 
 
 class Jobs:
@@ -61,6 +62,10 @@ class Jobs:
         """How many jobs have not ended."""
         return self._session.scalar(select(func.count()).where(JobRow.state.in_(_OPEN))) or 0
 
+    def waiting(self) -> int:
+        """How many jobs have a part that no worker has taken."""
+        return self._session.scalar(select(func.count()).where(*_WAITING)) or 0
+
     def _row(self, job_id: str) -> JobRow:
         row = self._session.get(JobRow, job_id)
         if row is None:
@@ -87,7 +92,6 @@ class JobWriter(Jobs):
         options: Mapping[str, Any],
         *,
         owner: str,
-        lease: timedelta,
     ) -> Job:
         """Keep a new job.
 
@@ -97,7 +101,6 @@ class JobWriter(Jobs):
                 tagged are answered already.
             options: of the tagger.
             owner: who sent it.
-            lease: after which it is given to a worker again, if none has heard of it.
         """
         rows = [
             JobItemRow(job_id=job_id, position=position, item_id=item_id, text=text, answer=answer)
@@ -117,7 +120,7 @@ class JobWriter(Jobs):
             turn=0,
             taken=False,
             losses=0,
-            due=self._at + lease,
+            due=self._at,
         )
         self._session.add(row)
         self._session.flush()
@@ -125,25 +128,21 @@ class JobWriter(Jobs):
         self._session.flush()
         return _job_of(row)
 
-    def take(
-        self, job_id: str, turn: int, *, lease: timedelta, most_items: int, most_characters: int
-    ) -> JobPart | None:
-        """Take the next part of a job; ``None`` if it has ended, or it is another worker's turn.
+    def take(self, *, lease: timedelta, most_items: int, most_characters: int) -> JobPart | None:
+        """Take the next part of the job that has waited longest; ``None`` if none waits.
 
         Args:
-            job_id: of the job.
-            turn: that the worker was told.
-            lease: how long the part is its own.
+            lease: how long the part is the worker's own, unless it is renewed.
             most_items: of the part.
             most_characters: after which it takes no further item.
         """
-        row = self._session.get(JobRow, job_id)
-        if row is None or row.state not in _OPEN or row.turn != turn or (row.taken and row.due > self._at):
+        row = self._session.scalars(select(JobRow).where(*_WAITING).order_by(JobRow.due, JobRow.id).limit(1)).first()
+        if row is None:
             return None
         row.state, row.taken, row.due = JobState.RUNNING.value, True, self._at + lease
         waiting = self._session.scalars(
             select(JobItemRow)
-            .where(JobItemRow.job_id == job_id, JobItemRow.answer.is_(None))
+            .where(JobItemRow.job_id == row.id, JobItemRow.answer.is_(None))
             .order_by(JobItemRow.position)
             .limit(most_items)
         )
@@ -156,9 +155,20 @@ class JobWriter(Jobs):
             items.append(item)
         return JobPart(_job_of(row), tuple(items))
 
-    def record(
-        self, job_id: str, turn: int, answers: Sequence[tuple[int, str, bool]], *, model: str, lease: timedelta
-    ) -> Job | None:
+    def renew(self, job_id: str, turn: int, *, lease: timedelta) -> bool:
+        """Keep a part that is worked on; false if the turn has passed, or the job has ended.
+
+        Args:
+            job_id: of the job.
+            turn: in which the part was taken.
+            lease: how long from now the part is the worker's own.
+        """
+        row = self._held(job_id, turn)
+        if row is not None:
+            row.due = self._at + lease
+        return row is not None
+
+    def record(self, job_id: str, turn: int, answers: Sequence[tuple[int, str, bool]], *, model: str) -> Job | None:
         """Keep the answers of a part, and end the job if they were the last; ``None`` if the turn has passed.
 
         Args:
@@ -166,10 +176,9 @@ class JobWriter(Jobs):
             turn: in which the part was taken.
             answers: position, answer and whether it is a problem, for every item of the part.
             model: that gave them.
-            lease: after which the next part is given to a worker, if none has heard of it.
         """
-        row = self._session.get(JobRow, job_id)
-        if row is None or row.state not in _OPEN or row.turn != turn or not row.taken:
+        row = self._held(job_id, turn)
+        if row is None:
             return None
         for position, answer, _ in answers:
             self._session.execute(
@@ -180,23 +189,27 @@ class JobWriter(Jobs):
         row.done += len(answers)
         row.failed += sum(failed for _, _, failed in answers)
         row.model = model
-        self._pass_on(row, lease)
+        row.turn += 1
+        row.taken = False
+        row.updated = row.due = self._at
         row.losses = 0
         if row.done == row.total:
             self._end(row, JobState.FINISHED)
         self._session.flush()
         return _job_of(row)
 
-    def wake(self, *, lease: timedelta) -> list[Job]:
-        """Jobs of which no worker was heard for too long, to be given to workers again; their turns are renewed.
+    def reclaim(self) -> list[Job]:
+        """Take back the parts whose leases were not renewed; gives their jobs.
 
-        A job whose parts are lost again and again fails.
+        They go before those that wait already. A job whose parts are lost again and again fails.
         """
-        rows = self._session.scalars(select(JobRow).where(JobRow.state.in_(_OPEN), JobRow.due < self._at)).all()
+        lost = (JobRow.state.in_(_OPEN), JobRow.taken.is_(True), JobRow.due < self._at)
+        rows = self._session.scalars(select(JobRow).where(*lost)).all()
         for row in rows:
-            if row.taken:
-                row.losses += 1
-            self._pass_on(row, lease, lost=row.taken)
+            row.losses += 1
+            row.turn += 1
+            row.taken = False
+            row.updated, row.due = self._at, row.created
             if row.losses >= MOST_LOSSES:
                 row.problem = (
                     f"{row.losses} workers in a row were lost at the items after the first {row.done}; "
@@ -206,13 +219,17 @@ class JobWriter(Jobs):
         self._session.flush()
         return [_job_of(row) for row in rows]
 
-    def fail(self, job_id: str, problem: str) -> Job:
-        """End a job that cannot go on.
+    def fail(self, job_id: str, turn: int, problem: str) -> Job | None:
+        """End a job that cannot go on; ``None`` if the turn has passed.
 
-        Raises:
-            NotStoredError: there is none with this id.
+        Args:
+            job_id: of the job.
+            turn: in which the part was taken.
+            problem: why.
         """
-        row = self._row(job_id)
+        row = self._held(job_id, turn)
+        if row is None:
+            return None
         row.problem = problem
         self._end(row, JobState.FAILED)
         return _job_of(row)
@@ -245,12 +262,9 @@ class JobWriter(Jobs):
         old = delete(JobRow).where(JobRow.state.not_in(_OPEN), JobRow.updated < self._at - age)
         return len(self._session.scalars(old.returning(JobRow.id)).all())
 
-    def _pass_on(self, row: JobRow, lease: timedelta, *, lost: bool = True) -> None:
-        # A message that still waits in the queue keeps its turn, so that it is not answered to twice.
-        row.turn += int(lost)
-        row.taken = False
-        row.updated = self._at
-        row.due = self._at + lease
+    def _held(self, job_id: str, turn: int) -> JobRow | None:
+        row = self._session.get(JobRow, job_id)
+        return row if row is not None and row.state in _OPEN and row.turn == turn and row.taken else None
 
     def _end(self, row: JobRow, state: JobState) -> None:
         row.state = state.value

@@ -104,6 +104,14 @@ class Reader:
         """What is asked of embeddings."""
         return Embeddings(self._session)
 
+    def audit_length(self) -> int:
+        """See :func:`service.store.audit.length`."""
+        return audit.length(self._session)
+
+    def audit_actions(self, after: int) -> list[tuple[int, str]]:
+        """See :func:`service.store.audit.actions`."""
+        return audit.actions(self._session, after)
+
     def verify_audit(self, noted: str | None = None) -> ChainReport:
         """See :func:`service.store.audit.verify`."""
         return audit.verify(self._session, noted)
@@ -122,6 +130,7 @@ def submission_of(row: SubmissionRow) -> Submission:
     return Submission(
         key=row.id,
         external_id=row.external_id,
+        owner=row.owner,
         text=row.text,
         language=row.language,
         metadata=row.details,

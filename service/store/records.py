@@ -111,6 +111,7 @@ class Submission:
     Attributes:
         key: of the row; never given twice.
         external_id: the sender's id.
+        owner: who first sent it, as the audit log names callers.
         text: raw.
         language: a language tag, or ``None`` if it is not known.
         metadata: of the sender.
@@ -124,6 +125,7 @@ class Submission:
 
     key: int
     external_id: str
+    owner: str
     text: str
     language: str | None
     metadata: Mapping[str, Any]

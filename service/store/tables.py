@@ -61,6 +61,7 @@ class SubmissionRow(Base):
 
     id: Mapped[int] = mapped_column(_Key, primary_key=True)
     external_id: Mapped[str] = mapped_column(Text)
+    owner: Mapped[str] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
     language: Mapped[str | None] = mapped_column(Text)
     details: Mapped[dict[str, Any]] = mapped_column("metadata", JSON)
@@ -214,7 +215,10 @@ class EmbeddingRow(Base):
 
 
 class JobRow(Base):
-    """A job. ``turn`` rises with every part of it that is done or given up: only the worker whose turn it is writes."""
+    """A job. ``turn`` rises with every part of it that is done or given up: only the worker whose turn it is writes.
+
+    ``due`` is the end of the lease of a part that is ``taken``; else, since when the next part waits.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (Index(None, "state", "due"), Index(None, "updated"))

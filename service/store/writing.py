@@ -56,6 +56,7 @@ class Writer(Reader):
         if row is None:
             row = SubmissionRow(
                 external_id=draft.external_id,
+                owner=actor,
                 text=draft.text,
                 language=draft.language,
                 details=dict(draft.metadata or {}),
@@ -191,9 +192,9 @@ class Writer(Reader):
         """What changes embeddings."""
         return EmbeddingWriter(self._session)
 
-    def log(self, actor: str, action: str, **payload: object) -> None:
-        """Add an entry to the audit log; it must hold no words of a text, only their hashes."""
-        audit.append(self._session, at=self._at, actor=actor, action=action, payload=payload)
+    def log(self, actor: str, action: str, **payload: object) -> int:
+        """Add an entry to the audit log, and give its number; it must hold no words of a text, only their hashes."""
+        return audit.append(self._session, at=self._at, actor=actor, action=action, payload=payload)
 
     def _tag(self, row: SubmissionRow, tagging: Tagging) -> None:
         row.tags.clear()
