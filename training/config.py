@@ -12,6 +12,7 @@ from nlp.errors import TrainingError
 
 DEFAULT_CONFIG = Path(__file__).with_name("default.toml")
 CONTINUE_CONFIG = Path(__file__).with_name("continue.toml")
+STUDENT_CONFIG = Path(__file__).with_name("student.toml")
 
 
 class LexiconConfig(BaseModel):
@@ -23,6 +24,16 @@ class LexiconConfig(BaseModel):
     grams: int = Field(ge=1)
     strength: float = Field(gt=0)
     entries: int = Field(ge=1)
+
+
+class DistillationConfig(BaseModel):
+    """What a network of fewer layers learns from; see :class:`training.distillation.Teacher`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: float = Field(ge=0)
+    probabilities: float = Field(ge=0)
+    states: float = Field(ge=0)
 
 
 class TrainingConfig(BaseModel):
@@ -50,6 +61,8 @@ class TrainingConfig(BaseModel):
     noised: float = Field(ge=0, le=1)
     probe_decay: float = Field(ge=0)
     level_weight: dict[str, float]
+    layers: int = Field(ge=0)
+    distillation: DistillationConfig
     lexicon: LexiconConfig
     added: tuple[str, ...]
     added_weight: float = Field(gt=0)

@@ -20,6 +20,7 @@ from models.tokenizer import Window, WindowTokenizer
 from nlp.errors import TrainingError
 from nlp.taxonomy import Taxonomy
 from training.config import TrainingConfig
+from training.distillation import Teacher
 from training.network import Network, masked_loss
 
 _CHECKPOINT = "checkpoint.safetensors"
@@ -175,6 +176,7 @@ def train(
     *,
     pad: int,
     identity: str,
+    teacher: Teacher | None = None,
     checkpoint_every: int = 100,
 ) -> Iterator[StepReport]:
     """Fine-tune a network in place.
@@ -192,6 +194,7 @@ def train(
         run: folder for the checkpoint.
         pad: id of the padding token.
         identity: of configuration and data; a checkpoint of another identity is not resumed.
+        teacher: what the network is to become like, if it was cut from another.
         checkpoint_every: steps between checkpoints.
 
     Yields:
@@ -203,6 +206,8 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bfloat16 = has_bfloat16(device)
     network.to(device).train()
+    if teacher:
+        teacher.network.to(device).eval()
     groups = parameter_groups(network, config)
     optimizer = torch.optim.AdamW(groups, fused=True)
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -219,10 +224,15 @@ def train(
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
         batch = collate(dataset, chosen, network.taxonomy, pad)
+        token_ids, attention_mask = batch.token_ids.to(device), batch.attention_mask.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            logits = network(batch.token_ids.to(device), batch.attention_mask.to(device))
-        on_cpu = {name: values.float().cpu() for name, values in logits.items()}
+            states = network.all_states(token_ids, attention_mask)
+            logits = network.classify(states[-1].float(), attention_mask)
+            on_cpu = {name: values.float().cpu() for name, values in logits.items()}
+            taught = teacher.loss(token_ids, attention_mask, states, on_cpu, config.level_weight) if teacher else None
         loss = masked_loss(on_cpu, batch.truth, batch.known, config.level_weight)
+        if taught is not None:
+            loss = config.distillation.labels * loss + taught
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss is {loss.item()} at step {step + 1}", remedy="lower the learning rate")
         optimizer.zero_grad()

@@ -67,8 +67,14 @@ class Network(nn.Module):
 
     def states(self, token_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The last layer, shape ``(rows, length, hidden)``, of ids of shape ``(rows, length)``."""
-        hidden: Tensor = self.encoder(input_ids=token_ids, attention_mask=attention_mask).last_hidden_state
-        return hidden
+        return self.all_states(token_ids, attention_mask)[-1]
+
+    def all_states(self, token_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """The embeddings and every layer, each like :meth:`states`."""
+        found: tuple[Tensor, ...] = self.encoder(
+            input_ids=token_ids, attention_mask=attention_mask, output_hidden_states=True
+        ).hidden_states
+        return found
 
     def forward(self, token_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
         """Logits by level, shape ``(rows, labels)``."""

@@ -32,6 +32,7 @@ from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.augmentation import epoch_windows
 from training.config import TrainingConfig
 from training.corpus import Splits, as_dataset, data_hash, read_splits, read_texts, sample_groups
+from training.distillation import Teacher, cut_layers, kept_layers
 from training.loop import StepReport, has_checkpoint, seed_everything, train
 from training.network import Network, is_bundle, load_base
 from training.probing import fit_heads
@@ -107,11 +108,24 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     seed_everything(config.seed)
     encoder, tokenizer = load_base(config.base)
     network = Network(encoder, taxonomy, config.dropout)
+    teacher = None
     dataset = as_dataset(chosen, taxonomy, [1.0] * len(replayed) + [config.added_weight] * len(added))
     cutter = window_tokenizer(tokenizer, config)
     windows = first_windows(chosen, cutter, config)
     if is_bundle(config.base):
-        network.load_heads(load_file(Path(config.base) / "heads.safetensors"))
+        heads = load_file(Path(config.base) / "heads.safetensors")
+        network.load_heads(heads)
+        if config.layers:
+            kept = kept_layers(encoder.config.num_hidden_layers, config.layers)
+            teacher = Teacher(network, kept, config.distillation)
+            network = Network(cut_layers(encoder, kept), taxonomy, config.dropout)
+            network.load_heads({name: values.clone() for name, values in heads.items()})
+    elif config.layers:
+        raise TrainingError(
+            f"the base {config.base!r} has no heads to learn from",
+            expected="a bundle as base of a network with fewer layers",
+            remedy="train and build the teacher first, and give its bundle as 'base'",
+        )
     elif not has_checkpoint(folder):
         fit_heads(network, dataset, windows, config, pad=tokenizer.pad_token_id)
     begun = time.monotonic()
@@ -124,6 +138,7 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         folder,
         pad=tokenizer.pad_token_id,
         identity=identity,
+        teacher=teacher,
     )
     hardware = {"processor": processor_name(), "threads": torch.get_num_threads()}
     provenance |= {"hardware": hardware, "seconds": round(time.monotonic() - begun)}
