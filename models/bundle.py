@@ -29,11 +29,13 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
+from threadpoolctl import threadpool_limits
 
 from models.calibration import Calibration, Thresholds
 from models.encoder import OnnxEncoder
 from models.heads import AttentionHead
 from models.lexicon import Lexicon
+from models.runtime import choose_runtime
 from models.tagger import Tagger
 from models.tokenizer import WindowTokenizer
 from nlp.errors import BundleError
@@ -159,14 +161,19 @@ def verify_bundle(folder: Path) -> Manifest:
 def load_tagger(folder: Path = DEFAULT_BUNDLE, *, threads: int | None = None) -> Tagger:
     """Verify a bundle and open it.
 
+    The linear algebra of NumPy is put on one thread in this process: its products are small, and its idle threads would
+    take the processors from the encoder.
+
     Args:
         folder: the bundle.
-        threads: threads of one forward pass; all processors of this process if not given.
+        threads: windows that run at the same time, or threads of one that runs alone; all processors of this
+            process if not given.
 
     Raises:
         BundleError: the bundle is missing, incomplete, altered, or does not fit its own taxonomy.
     """
     manifest = verify_bundle(folder)
+    threadpool_limits(1, user_api="blas")
     taxonomy = load_bundle_taxonomy(folder)
     encoder_config = _read_json(folder, "encoder.json")
     recipes = _read_json(folder, "normaliser.json")
@@ -180,7 +187,7 @@ def load_tagger(folder: Path = DEFAULT_BUNDLE, *, threads: int | None = None) ->
         name=manifest.model,
         taxonomy=taxonomy,
         recipe=Recipe.from_dict(recipes["encoder"]),
-        encoder=OnnxEncoder(folder / "encoder.onnx", tokenizer, threads=threads),
+        encoder=OnnxEncoder(folder / "encoder.onnx", tokenizer, choose_runtime(threads)),
         heads=_load_heads(folder, taxonomy, int(encoder_config["dimension"])),
         lexicon=_load_lexicon(folder, taxonomy, Recipe.from_dict(recipes["lexicon"])),
         calibration=Calibration.from_dict(_read_json(folder, "calibration.json")),

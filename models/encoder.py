@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.tokenizer import WindowTokenizer
+from models.runtime import Runtime, choose_runtime
+from models.tokenizer import Window, WindowTokenizer
 from nlp.errors import BundleError
 from nlp.records import Span
 
@@ -40,49 +41,88 @@ class EncodedWindow:
 
 
 class Encoder(Protocol):
-    """What a tagger needs of an encoder."""
+    """What a tagger needs of an encoder.
+
+    Attributes:
+        dimension: of the states.
+        streams: windows that are best read at the same time.
+        runtime: how it runs on this machine, where that was a choice.
+    """
 
     dimension: int
+    streams: int
+    runtime: Runtime | None = None
+
+    def windows(self, text: str) -> Sequence[Window]:
+        """Cut a normalised text into windows."""
+        ...
+
+    def states(self, window: Window, *, alone: bool = True) -> NDArray[np.float32]:
+        """The states of a window's tokens, shape ``(tokens, dimension)``; called from several threads.
+
+        Args:
+            window: of :meth:`windows`.
+            alone: no other window is read, so that this one may use all processors. The states are the same.
+        """
+        ...
 
     def encode(self, text: str) -> Iterator[EncodedWindow]:
         """Encode a normalised text window by window, so that a long one never lies in memory whole."""
-        ...
+        for window in self.windows(text):
+            yield EncodedWindow(self.states(window), window.token_spans, window.span)
 
 
-def processor_share() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class OnnxEncoder:
+class OnnxEncoder(Encoder):
     """A BERT encoder as a graph of 8-bit products.
 
     Every window runs alone: its activations are quantised by their own range, so that a text gets the same
-    states whatever stands beside it in a batch, and nothing is padded.
+    states whatever stands beside it in a batch, and nothing is padded. Several windows run at the same time, each on
+    one thread; a single one runs on all of them.
 
     Args:
         graph: the ``.onnx`` file; its weights lie beside it in safetensors.
         tokenizer: cuts texts into windows.
-        threads: threads of one product; all processors of this process if not given.
+        runtime: threads and instructions; chosen by the processor if not given.
 
     Raises:
         BundleError: the runtime cannot open the graph.
     """
 
-    def __init__(self, graph: Path, tokenizer: WindowTokenizer, *, threads: int | None = None) -> None:
+    def __init__(self, graph: Path, tokenizer: WindowTokenizer, runtime: Runtime | None = None) -> None:
+        self.runtime: Runtime = runtime or choose_runtime()
+        self.streams = self.runtime.threads
+        self._graph = graph
+        self._tokenizer = tokenizer
+        self._opening = threading.Lock()
+        self._alone = self._open(self.streams)
+        self._beside = self._alone if self.streams == 1 else None
+        self.dimension = int(self._alone.get_outputs()[0].shape[-1])
+
+    def windows(self, text: str) -> Sequence[Window]:
+        """Cut a normalised text into windows."""
+        return self._tokenizer.windows(text)
+
+    def states(self, window: Window, *, alone: bool = True) -> NDArray[np.float32]:
+        """The states of a window's tokens."""
+        session = self._alone if alone else self._one_thread()
+        states: NDArray[np.float32] = session.run(None, {"token_ids": window.token_ids[None]})[0][0]
+        return states
+
+    def _one_thread(self) -> onnxruntime.InferenceSession:
+        """Opened when windows first run beside each other: a command with one short text does without."""
+        with self._opening:
+            if self._beside is None:
+                self._beside = self._open(1)
+            return self._beside
+
+    def _open(self, threads: int) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or processor_share()
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        for name, value in self.runtime.entries.items():
+            options.add_session_config_entry(name, value)
         try:
-            self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(str(self._graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no public base
-            raise BundleError(f"{graph} cannot be opened: {error}", expected="a graph of this version") from error
-        self._tokenizer = tokenizer
-        self.dimension = int(self._session.get_outputs()[0].shape[-1])
-
-    def encode(self, text: str) -> Iterator[EncodedWindow]:
-        """Encode a normalised text window by window."""
-        for window in self._tokenizer.windows(text):
-            states = self._session.run(None, {"token_ids": window.token_ids[None]})[0][0]
-            yield EncodedWindow(states, window.token_spans, window.span)
+            raise BundleError(f"{self._graph} cannot be opened: {error}", expected="a graph of this version") from error

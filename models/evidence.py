@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.calibration import Logits
 from models.encoder import EncodedWindow
-from models.heads import AttentionHead, Floats, sigmoid
+from models.heads import AttentionHead, Floats, sigmoid, split_columns
 from models.lexicon import Lexicon
 from nlp.normalise import NormalisedText
 from nlp.records import Evidence, Span
@@ -41,7 +41,7 @@ class LeftOut:
 
 def leave_out(
     taxonomy: Taxonomy,
-    heads: Mapping[str, AttentionHead],
+    head: AttentionHead,
     lexicon: Lexicon,
     window: EncodedWindow,
     text: NormalisedText,
@@ -51,7 +51,7 @@ def leave_out(
 
     Args:
         taxonomy: the labels.
-        heads: by level.
+        head: of all levels, see :func:`models.heads.join_heads`.
         lexicon: reads the window's text.
         window: of the normalised text.
         text: leads from normalised to raw characters.
@@ -60,16 +60,13 @@ def leave_out(
     owners = _owners(window, text, sentences)
     present = np.unique(owners[owners >= 0])
     others = (owners[None] != present[:, None]).astype(np.float32)
-    encoder = {}
-    for name, head in heads.items():
-        weights, values = head.read(window.states)
-        # Summed over the other tokens: taken from the whole, a sentence with nearly all weight leaves rounding errors.
-        left_weight = np.maximum(others @ weights, np.finfo(np.float32).tiny)
-        encoder[name] = others @ (weights * values) / left_weight + head.bias
-    remaining = [_without(window, text.text, owners == place) for place in present]
-    words = [lexicon.by_level(taxonomy, rest) for rest in remaining]
-    rows = {level.name: np.stack([one[level.name] for one in words]) for level in taxonomy.levels}
-    return LeftOut(tuple(sentences[place] for place in present), Logits(encoder, rows))
+    weights, values = head.read(window.states)
+    # Summed over the other tokens: taken from the whole, a sentence with nearly all weight leaves rounding errors.
+    left_weight = np.maximum(others @ weights, np.finfo(np.float32).tiny)
+    encoder = others @ (weights * values) / left_weight + head.bias
+    words = [lexicon(_without(window, text.text, owners == place)) for place in present]
+    logits = Logits(split_columns(taxonomy, encoder), split_columns(taxonomy, np.stack(words)))
+    return LeftOut(tuple(sentences[place] for place in present), logits)
 
 
 def _without(window: EncodedWindow, text: str, tokens: NDArray[np.bool_]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,17 +29,48 @@ class AttentionHead:
     bias: Floats
     query: Floats
 
+    @cached_property
+    def _both(self) -> Floats:
+        """Scaled queries and weights side by side, shape ``(dimension, 2 * labels)``: one product serves both."""
+        scaled = self.query / np.float32(np.sqrt(self.query.shape[1]))
+        return np.ascontiguousarray(np.concatenate([scaled, self.weight]).T)
+
     def __call__(self, states: Floats) -> Floats:
         """Logits, shape ``(labels,)``, of the token states of one window, shape ``(tokens, dimension)``."""
-        weights, values = self.read(states)
-        logits: Floats = (weights * values).sum(axis=0) + self.bias
+        weights, values = self._attend(states)
+        logits: Floats = np.einsum("tl,tl->l", weights, values) / weights.sum(axis=0) + self.bias
         return logits
 
     def read(self, states: Floats) -> tuple[Floats, Floats]:
         """How much each label attends to each token, and what it reads there, both of shape ``(tokens, labels)``."""
-        scores = states @ self.query.T / np.float32(np.sqrt(states.shape[-1]))
-        weights = np.exp(scores - scores.max(axis=0))
-        return weights / weights.sum(axis=0), states @ self.weight.T
+        weights, values = self._attend(states)
+        return weights / weights.sum(axis=0), values
+
+    def _attend(self, states: Floats) -> tuple[Floats, Floats]:
+        """As :meth:`read`, but the weights of a label do not yet sum to one."""
+        product = states @ self._both
+        weights, values = product[:, : len(self.bias)], product[:, len(self.bias) :]
+        weights -= weights.max(axis=0)
+        return np.exp(weights, out=weights), values
+
+
+def join_heads(taxonomy: Taxonomy, heads: Mapping[str, AttentionHead]) -> AttentionHead:
+    """One head for the labels of all levels side by side, in the order of the taxonomy."""
+    parts = [heads[level.name] for level in taxonomy.levels]
+    return AttentionHead(
+        np.concatenate([part.weight for part in parts]),
+        np.concatenate([part.bias for part in parts]),
+        np.concatenate([part.query for part in parts]),
+    )
+
+
+def split_columns(taxonomy: Taxonomy, columns: Floats) -> dict[str, Floats]:
+    """By level, what lies side by side for all labels along the last axis."""
+    found, start = {}, 0
+    for level in taxonomy.levels:
+        found[level.name] = columns[..., start : start + len(level.labels)]
+        start += len(level.labels)
+    return found
 
 
 def sigmoid(logits: Floats) -> Floats:

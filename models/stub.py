@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 
 from models.calibration import Calibration, Thresholds, Weights
-from models.encoder import EncodedWindow
+from models.encoder import Encoder
 from models.heads import AttentionHead, Floats
 from models.lexicon import Lexicon
 from models.tagger import Tagger
+from models.tokenizer import Window
 from nlp.normalise import find_recipe
 from nlp.records import Span
 from nlp.taxonomy import Taxonomy
@@ -19,14 +20,20 @@ from nlp.taxonomy import Taxonomy
 _DIMENSION = 64
 
 
-class StubEncoder:
+class StubEncoder(Encoder):
     """Counts hashed character trigrams: equal texts get equal embeddings, similar texts similar ones."""
 
     dimension = _DIMENSION
+    streams = 2
 
-    def encode(self, text: str) -> Iterator[EncodedWindow]:
-        """Encode a text as one window of one token."""
-        yield EncodedWindow(_embed(text)[None], np.array([[0, len(text)]]), Span(0, len(text)))
+    def windows(self, text: str) -> Sequence[Window]:
+        """One window, of which the characters are the tokens."""
+        ids = np.array([ord(character) for character in text], np.int64)
+        return [Window(ids, np.array([[0, len(text)]]), Span(0, len(text)))]
+
+    def states(self, window: Window, *, alone: bool = True) -> Floats:
+        """One state for the whole window."""
+        return _embed("".join(map(chr, window.token_ids)))[None]
 
 
 def _embed(text: str) -> Floats:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TypeVar
 
 import numpy as np
 
 from models.calibration import Calibration, Logits, Thresholds
 from models.encoder import EncodedWindow, Encoder
 from models.evidence import LeftOut, choose_evidence, leave_out, probability_drops
-from models.heads import AttentionHead, Bools, Floats, probabilities
+from models.heads import AttentionHead, Bools, Floats, join_heads, probabilities, split_columns
 from models.lexicon import Lexicon
+from models.scheduling import Part, run_in_order
+from models.tokenizer import Window
 from nlp.errors import MusannifError
 from nlp.normalise import Recipe
 from nlp.reading import MOST_CHARACTERS, check_text
 from nlp.records import Classification, Document, Failure, Tag
 from nlp.sentences import split_sentences
 from nlp.taxonomy import Level, Taxonomy
+
+R = TypeVar("R")
+
+# Texts whose tags are remembered within a call, for those that come again.
+_RECENT = 1024
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,23 @@ class Options:
     evidence: bool = False
     most_characters: int = MOST_CHARACTERS
     embedding: bool = False
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a window says: calibrated logits by level, one row; the rest where it is asked for."""
+
+    logits: Mapping[str, Floats]
+    left: LeftOut | None
+    embedding: Floats | None
+
+
+@dataclass(eq=False)
+class _Outcome:
+    """Of one text, when it is there."""
+
+    answer: Classification | None = None
+    error: MusannifError | None = None
 
 
 @dataclass(frozen=True)
@@ -73,16 +101,25 @@ class Tagger:
         Raises:
             TaxonomyError: ``options.axes`` names an axis that does not exist.
         """
+        return list(self.stream(documents, options))
+
+    def stream(
+        self, documents: Iterable[Document | Failure], options: Options | None = None
+    ) -> Iterator[Classification | Failure]:
+        """Tag documents as they come, in order and in bounded memory, however many there are.
+
+        Every text gets the tags that it gets alone. One that is seen again soon is not tagged again.
+
+        Args:
+            documents: and failures, which stay in their places.
+            options: for all of them.
+
+        Raises:
+            TaxonomyError: ``options.axes`` names an axis that does not exist.
+        """
         options = options or Options()
         levels = [level for axis in options.axes for level in self.taxonomy.axis(axis).levels]
-        results: list[Classification | Failure] = []
-        for document in documents:
-            try:
-                check_text(document.text, options.most_characters)
-                results.append(self._classify(document, levels or list(self.taxonomy.levels), options))
-            except MusannifError as error:
-                results.append(Failure(document.id, error))
-        return results
+        return self._stream(documents, levels or list(self.taxonomy.levels), options)
 
     def logits(self, texts: Sequence[str]) -> Logits:
         """Uncalibrated logits of raw texts.
@@ -90,10 +127,7 @@ class Tagger:
         A text of several windows gets, for each label, the highest logit of any; a text without any token gets
         ``-inf``.
         """
-        found = [
-            [self._read(window, normalised) for window in self.encoder.encode(normalised)]
-            for normalised in map(self.recipe, texts)
-        ]
+        found = self._windows_of(texts, self._read)
         return Logits(
             self._pool([[window.encoder for window in windows] for windows in found]),
             self._pool([[window.lexicon for window in windows] for windows in found]),
@@ -101,25 +135,41 @@ class Tagger:
 
     def scores(self, texts: Sequence[str]) -> dict[str, Floats]:
         """Calibrated probabilities of raw texts, shape ``(texts, labels)`` by level."""
-        found = []
-        for normalised in map(self.recipe, texts):
-            found.append([self._calibrated(window, normalised) for window in self.encoder.encode(normalised)])
+        found = self._windows_of(texts, self._calibrated)
         return probabilities(self.taxonomy, self._pool(found))
+
+    @cached_property
+    def _head(self) -> AttentionHead:
+        return join_heads(self.taxonomy, self.heads)
 
     def _read(self, window: EncodedWindow, normalised: str) -> Logits:
         """What the two models say of one window, one row."""
+        words = normalised[window.span.start : window.span.end]
         return Logits(
-            {level.name: self.heads[level.name](window.states)[None] for level in self.taxonomy.levels},
-            {
-                name: logits[None]
-                for name, logits in self.lexicon.by_level(
-                    self.taxonomy, normalised[window.span.start : window.span.end]
-                ).items()
-            },
+            split_columns(self.taxonomy, self._head(window.states)[None]),
+            split_columns(self.taxonomy, self.lexicon(words)[None]),
         )
 
     def _calibrated(self, window: EncodedWindow, normalised: str) -> dict[str, Floats]:
         return self.calibration(self._read(window, normalised))
+
+    def _parts(self, normalised: str, read: Callable[[EncodedWindow], R]) -> list[Part[R]]:
+        """One part for each window of a text: encode it, and read what is wanted of it."""
+
+        def run(window: Window, alone: bool) -> R:
+            states = self.encoder.states(window, alone=alone)
+            return read(EncodedWindow(states, window.token_spans, window.span))
+
+        return [Part(len(window.token_ids), partial(run, window)) for window in self.encoder.windows(normalised)]
+
+    def _windows_of(self, texts: Iterable[str], read: Callable[[EncodedWindow, str], R]) -> list[list[R]]:
+        """What is read of each window of each raw text."""
+
+        def parts(text: str) -> list[Part[R]]:
+            return self._parts(text, lambda window: read(window, text))
+
+        tasks = run_in_order(map(parts, map(self.recipe, texts)), streams=self.encoder.streams)
+        return [[future.result() for future in futures] for futures in tasks]
 
     def _pool(self, texts: Sequence[Sequence[Mapping[str, Floats]]]) -> dict[str, Floats]:
         """For each text the label-wise maximum over its windows, shape ``(texts, labels)`` by level."""
@@ -132,26 +182,72 @@ class Tagger:
             found[level.name] = rows
         return found
 
-    def _classify(self, document: Document, levels: list[Level], options: Options) -> Classification:
-        windows, left, embeddings = [], [], []
-        if options.evidence:
-            normalised = self.recipe.align(document.text)
-            sentences = split_sentences(document.text)
-            for window in self.encoder.encode(normalised.text):
-                windows.append(self._calibrated(window, normalised.text))
-                embeddings.append(window.embedding)
-                left.append(leave_out(self.taxonomy, self.heads, self.lexicon, window, normalised, sentences))
-        else:
-            text = self.recipe(document.text)
-            for window in self.encoder.encode(text):
-                windows.append(self._calibrated(window, text))
-                embeddings.append(window.embedding)
-        scores = probabilities(self.taxonomy, self._pool([windows]))
+    def _stream(
+        self, documents: Iterable[Document | Failure], levels: list[Level], options: Options
+    ) -> Iterator[Classification | Failure]:
+        asked: deque[tuple[str, _Outcome]] = deque()
+
+        def tasks() -> Iterator[list[Part[_Read]]]:
+            recent: OrderedDict[bytes, _Outcome] = OrderedDict()
+            for document in documents:
+                outcome, parts = _Outcome(), []
+                try:
+                    if isinstance(document, Failure):
+                        raise document.error
+                    check_text(document.text, options.most_characters)
+                    key = hashlib.blake2b(document.text.encode(), digest_size=16).digest()
+                    if key in recent:
+                        outcome = recent[key]
+                    else:
+                        parts = self._text_parts(document.text, options)
+                        recent[key] = outcome
+                    recent.move_to_end(key)
+                    if len(recent) > _RECENT:
+                        recent.popitem(last=False)
+                except MusannifError as error:
+                    outcome.error = error
+                asked.append((document.id, outcome))
+                yield parts
+
+        # Results come in the order of the tasks: the first of equal texts is answered before the others.
+        for futures in run_in_order(tasks(), streams=self.encoder.streams):
+            name, outcome = asked.popleft()
+            if outcome.answer is None and outcome.error is None:
+                try:
+                    outcome.answer = self._answer([future.result() for future in futures], levels, options)
+                except MusannifError as error:
+                    outcome.error = error
+            if outcome.answer is None:
+                assert outcome.error is not None
+                yield Failure(name, outcome.error)
+            else:
+                yield replace(outcome.answer, id=name)
+
+    def _text_parts(self, text: str, options: Options) -> list[Part[_Read]]:
+        """What must be done to tag a text, one part for each of its windows."""
+        aligned = self.recipe.align(text) if options.evidence else None
+        normalised = aligned.text if aligned else self.recipe(text)
+        sentences = split_sentences(text) if aligned else ()
+
+        def read(window: EncodedWindow) -> _Read:
+            return _Read(
+                self._calibrated(window, normalised),
+                leave_out(self.taxonomy, self._head, self.lexicon, window, aligned, sentences) if aligned else None,
+                window.embedding if options.embedding else None,
+            )
+
+        return self._parts(normalised, read)
+
+    def _answer(self, windows: Sequence[_Read], levels: Sequence[Level], options: Options) -> Classification:
+        """The tags of a text from what was read of its windows."""
+        logits = [window.logits for window in windows]
+        scores = probabilities(self.taxonomy, self._pool([logits]))
         given = self.thresholds.decide(self.taxonomy, scores)
         tags = {level.name: _tags(level, scores[level.name][0], given[level.name][0], options) for level in levels}
+        left = [window.left for window in windows if window.left]
         return Classification(
-            id=document.id,
-            tags=self._with_evidence(tags, windows, left) if options.evidence else tags,
+            id="",
+            tags=self._with_evidence(tags, logits, left) if options.evidence else tags,
             needs_review=bool(self.thresholds.confidence(scores)[0] < self.thresholds.review_confidence)
             or not np.any(scores[levels[0].name]),
             scores={
@@ -159,7 +255,9 @@ class Tagger:
             }
             if options.all_scores
             else None,
-            embedding=self._embedding(embeddings) if options.embedding else None,
+            embedding=self._embedding([window.embedding for window in windows if window.embedding is not None])
+            if options.embedding
+            else None,
         )
 
     def _embedding(self, windows: Sequence[Floats]) -> tuple[float, ...]:
@@ -183,6 +281,6 @@ class Tagger:
 
 
 def _tags(level: Level, scores: Floats, given: Bools, options: Options) -> tuple[Tag, ...]:
-    order = np.argsort(-scores, kind="stable")
-    tags = [Tag(level.ids[i], float(scores[i])) for i in order if given[i] and scores[i] >= options.min_score]
-    return tuple(tags[: options.top_k])
+    places = np.flatnonzero(given & (scores >= options.min_score))
+    order = places[np.argsort(-scores[places], kind="stable")][: options.top_k]
+    return tuple(Tag(level.ids[place], float(scores[place])) for place in order)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Response
 import nlp
 from service.callers import CallerDep
 from service.dependencies import ModelDep, RuntimeDep, SettingsDep
-from service.schemas import InfoResponse, ModelsResponse
+from service.schemas import InfoResponse, ModelsResponse, RuntimeOut
 
 router = APIRouter(tags=["model"])
 
@@ -39,7 +39,14 @@ def info(model: ModelDep, settings: SettingsDep) -> InfoResponse:
 @router.get("/v1/models")
 def models(model: ModelDep) -> ModelsResponse:
     """The model in use, where it comes from, and what was measured of it."""
-    return ModelsResponse(model=model.out, loaded=model.loaded, training=model.training, metrics=model.metrics)
+    runtime = model.tagger.encoder.runtime
+    return ModelsResponse(
+        model=model.out,
+        loaded=model.loaded,
+        runtime=RuntimeOut.model_validate(runtime, from_attributes=True) if runtime else None,
+        training=model.training,
+        metrics=model.metrics,
+    )
 
 
 @router.post("/v1/models/reload")

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TextIO
@@ -17,32 +18,28 @@ from typing import TextIO
 import click
 
 import nlp
-from models.bundle import (
-    DEFAULT_BUNDLE,
-    load_bundle_taxonomy,
-    load_tagger,
-    promote,
-    read_manifest,
-    rollback,
-    verify_bundle,
-)
+from models.bundle import DEFAULT_BUNDLE, load_tagger, promote, read_manifest, rollback, verify_bundle
+from models.runtime import choose_runtime
 from models.tagger import Options
-from nlp.errors import AuditError, MusannifError, UnknownFormatError
+from nlp.errors import MusannifError, UnknownFormatError
 from nlp.reading import read_documents, read_stream
 from nlp.records import Document, Failure
-from service.access_commands import keys, users
-from service.exporting import EXPORTS
-from service.options import database_option, opened_store
-from service.settings import Settings
-from service.store import back_up, open_store
-from service.store import restore as restore_backup
 from service.writing import WRITERS
 
+# Commands whose modules are imported when they are called: a command that tags texts needs no database.
+_LATE = {
+    "keys": "service.access_commands",
+    "users": "service.access_commands",
+    "reviews": "service.store_commands",
+    "audit": "service.store_commands",
+    "backup": "service.store_commands",
+    "restore": "service.store_commands",
+}
 _TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools", "jinja2")
 
 
 class _ExtendableGroup(click.Group):
-    """A group whose other commands are entry points ``musannif.commands``, loaded when they are called.
+    """A group whose other commands are loaded when they are called: our own, and entry points ``musannif.commands``.
 
     An entry point ``bundle.build`` joins the group ``bundle`` as ``build``.
     """
@@ -56,11 +53,17 @@ class _ExtendableGroup(click.Group):
             if name.startswith(path) and "." not in name.removeprefix(path)
         }
 
+    def _late(self) -> Mapping[str, str]:
+        return _LATE if self.name == "main" else {}
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *self._found()})
+        return sorted({*super().list_commands(ctx), *self._late(), *self._found()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name in self._late():
+            late: click.Command = getattr(import_module(self._late()[cmd_name]), cmd_name)
+            command = late
         if command is None and cmd_name in self._found():
             command = self._found()[cmd_name].load()
         return command
@@ -128,8 +131,7 @@ def classify(
             partial = output.with_name(output.name + ".partial")
             stream = stack.enter_context(partial.open("w", encoding="utf-8", newline=""))
         writer = WRITERS[form](stream, tagger.taxonomy, tagger.name)
-        for item in _items(inputs, text_column, id_column):
-            result = item if isinstance(item, Failure) else tagger.classify([item], options)[0]
+        for result in tagger.stream(_items(inputs, text_column, id_column), options):
             writer.write(result)
             if isinstance(result, Failure):
                 failures += 1
@@ -191,6 +193,8 @@ def serve(host: str | None, port: int | None, bundle: Path | None, workers: int)
 
     from service.access import require_credentials
     from service.clock import utc_now
+    from service.settings import Settings
+    from service.store import open_store
 
     given = {name: value for name, value in {"host": host, "port": port, "bundle": bundle}.items() if value is not None}
     settings = Settings(**given)  # type: ignore[arg-type]
@@ -228,6 +232,7 @@ def worker(threads: int, bundle: Path | None) -> None:
     from service.metrics import Metrics
     from service.observing import configure_log
     from service.runtime import open_runtime
+    from service.settings import Settings
 
     given = {"bundle": bundle} if bundle else {}
     settings = Settings(job_threads=threads, **given)  # type: ignore[arg-type]
@@ -256,7 +261,7 @@ def verify(folder: Path) -> None:
 @bundle.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE)
 def info(folder: Path) -> None:
-    """Say what a bundle is, what it was trained on, and what was measured."""
+    """Say what a bundle is, what it was trained on, what was measured, and how it runs on this machine."""
     manifest = read_manifest(folder)
     click.echo(f"{manifest.model}\n")
     for name, value in manifest.versions.items():
@@ -264,6 +269,7 @@ def info(folder: Path) -> None:
     for name, value in manifest.training.items():
         if name != "config":
             click.echo(f"{name:12} {value}")
+    click.echo(f"{'runtime':12} {choose_runtime()}")
     click.echo(f"\n{(folder / 'README.md').read_text(encoding='utf-8')}")
 
 
@@ -282,109 +288,13 @@ def bundle_rollback(current: Path) -> None:
     click.echo(f"{current}: {rollback(current).model}")
 
 
-@cli.group(cls=_ExtendableGroup)
-def reviews() -> None:
-    """Reviewers' decisions."""
-
-
-@reviews.command("export")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="File to write; standard output if not given.")
-@click.option("--format", "form", type=click.Choice(list(EXPORTS)), help="By the suffix of --output if not given.")
-@click.option("--bundle", type=click.Path(path_type=Path), help="The bundle whose taxonomy names the labels.")
-@database_option
-def reviews_export(output: Path | None, form: str | None, bundle: Path | None, database: str | None) -> None:
-    """Write the texts with the labels that reviewers settled.
-
-    JSONL is the corpus format, which `musannif train --add` reads; levels that are not settled are left out.
-    """
-    from service.reviews import export_pieces
-
-    forms = {export.suffix: name for name, export in EXPORTS.items()}
-    suffix = output.suffix.lower() if output else ".jsonl"
-    if form is None and suffix not in forms:
-        raise UnknownFormatError(
-            f"--output {output} has the suffix {suffix or '(none)'}",
-            expected=" or ".join(forms),
-            remedy="or say the format with --format",
-        )
-    export = EXPORTS[form or forms[suffix]]
-    taxonomy = load_bundle_taxonomy(bundle or Settings().bundle)
-    partial = output.with_name(output.name + ".partial") if output else None
-    with ExitStack() as stack:
-        store = stack.enter_context(opened_store(database))
-        stream = stack.enter_context(partial.open("wb")) if partial else sys.stdout.buffer
-        for piece in export_pieces(store, taxonomy, export):
-            stream.write(piece)
-    if partial and output:
-        partial.replace(output)
-
-
-@cli.group(cls=_ExtendableGroup)
-def audit() -> None:
-    """The audit log of the service."""
-
-
-@audit.command("verify")
-@click.option("--noted", help="A hash that this command printed before; it must still be in the log.")
-@database_option
-def audit_verify(noted: str | None, database: str | None) -> None:
-    """Walk along the chain of the audit log and name the first entry that was altered, removed or slipped in.
-
-    The hash that it prints, noted elsewhere, proves later that no entry was cut off the end.
-    """
-    with opened_store(database) as store, store.read() as reader:
-        report = reader.verify_audit(noted)
-    click.echo(f"{report.entries} entries, all as written; the last has the hash {report.head}")
-
-
-@cli.command()
-@click.argument("target", type=click.Path(path_type=Path))
-@database_option
-def backup(target: Path, database: str | None) -> None:
-    """Write the whole database to a new file, as it is at one moment; the service may go on meanwhile.
-
-    The file holds all texts and secrets: keep it as the database is kept. It is made also where the audit log was
-    altered; the exit status is then 1.
-    """
-    with opened_store(database) as store, _done_nevertheless(f"{target} is made"):
-        report = back_up(store, target)
-    click.echo(
-        f"{target}: {report.entries} entries in the audit log, all as written; the last has the hash {report.head}"
-    )
-
-
-@cli.command()
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--database", help="Path or URL of a new database; the setting of the service if not given.")
-def restore(source: Path, database: str | None) -> None:
-    """Fill a new database from a backup; SQLite or PostgreSQL, whichever the backup was made of.
-
-    It is filled also where the audit log was altered; the exit status is then 1.
-    """
-    with opened_store(database, create=True) as store, _done_nevertheless("the database is filled"):
-        report = restore_backup(source, store)
-    click.echo(f"{report.entries} entries in the audit log, all as written; the last has the hash {report.head}")
-
-
-@contextmanager
-def _done_nevertheless(done: str) -> Iterator[None]:
-    try:
-        yield
-    except AuditError as error:
-        click.echo(f"{done}, but its audit log is broken: {error}", err=True)
-        raise SystemExit(1) from None
-
-
 @cli.command()
 def openapi() -> None:
     """Write the description of the HTTP interface (OpenAPI, JSON)."""
     from service.app import create_app
+    from service.settings import Settings
 
     click.echo(json.dumps(create_app(Settings()).openapi(), ensure_ascii=False, indent=1))
-
-
-cli.add_command(keys)
-cli.add_command(users)
 
 
 def main() -> None:

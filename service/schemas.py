@@ -139,11 +139,22 @@ class ClassifyResponse(BaseModel):
     items: list[ItemOut]
 
 
+class RuntimeOut(BaseModel):
+    """How the model runs on this machine, and why so."""
+
+    name: str
+    precision: str
+    instructions: str
+    threads: int
+    reason: str
+
+
 class ModelsResponse(BaseModel):
-    """The model in use, and what its bundle says of it."""
+    """The model in use, what its bundle says of it, and how it runs here."""
 
     model: ModelOut
     loaded: datetime
+    runtime: RuntimeOut | None = Field(description="None where no bundle was opened.")
     training: Mapping[str, Any] | None = Field(description="Provenance; none where no bundle was opened.")
     metrics: Mapping[str, Any] | None = Field(description="What was measured, on what.")
 

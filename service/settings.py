@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
     threads: int = Field(
-        default=0, ge=0, description="Threads of one forward pass; 0 for all processors of the process."
+        default=0,
+        ge=0,
+        description="Windows of text that the model reads at the same time; 0 for all processors of the process.",
     )
     most_items: int = Field(default=256, ge=1, description="Most texts in one request.")
     most_characters: int = Field(default=200_000, ge=1, description="Most characters in one text.")

@@ -7,9 +7,6 @@ import json
 from abc import ABC, abstractmethod
 from typing import TextIO
 
-from rich.console import Console
-from rich.table import Table
-
 from nlp.records import Classification, Failure, Tag
 from nlp.taxonomy import Taxonomy
 
@@ -66,6 +63,8 @@ class TableWriter(Writer):
     """A table with the Arabic titles of the tags."""
 
     def __init__(self, stream: TextIO, taxonomy: Taxonomy, model: str) -> None:
+        from rich.table import Table
+
         super().__init__(stream, taxonomy, model)
         self._table = Table(title=model, show_lines=True)
         self._table.add_column("id", overflow="fold")
@@ -86,6 +85,8 @@ class TableWriter(Writer):
 
     def close(self) -> None:
         """Print the table."""
+        from rich.console import Console
+
         Console(file=self._stream, width=None if self._stream.isatty() else 120).print(self._table)
 
     def _line(self, level: str, tag: Tag) -> str:

@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.encoder import EncodedWindow
+from models.encoder import Encoder
 from models.heads import AttentionHead
 from models.stub import stub_tagger
 from models.tagger import Tagger
+from models.tokenizer import Window
 from nlp.records import Span
 from nlp.taxonomy import Taxonomy, load_taxonomy
 
@@ -57,24 +58,32 @@ def stub(taxonomy: Taxonomy) -> Tagger:
     return stub_tagger(taxonomy)
 
 
-class WordEncoder:
+class WordEncoder(Encoder):
     """Every word is a token with the space before it, and its state says which of the known words it is."""
+
+    streams = 2
 
     def __init__(self, words: list[str], window: int) -> None:
         self.places = {word: place for place, word in enumerate(words, start=1)}
         self.dimension = len(words) + 1
         self.window = window
 
-    def encode(self, text: str) -> Iterator[EncodedWindow]:
+    def windows(self, text: str) -> list[Window]:
         tokens = list(re.finditer(r"\s*[^\s.]+|\.", text))
+        found = []
         for start in range(0, len(tokens), self.window):
             some = tokens[start : start + self.window]
-            states = np.zeros((len(some) + 1, self.dimension), np.float32)
-            for row, token in enumerate(some, start=1):
-                states[row, self.places.get(token[0].strip(), 0)] = 1
+            ids = np.array([-1, *(self.places.get(token[0].strip(), 0) for token in some)])
             first = some[0].start()
             spans = np.array([(first, first), *(token.span() for token in some)])
-            yield EncodedWindow(states, spans, Span(first, some[-1].end()))
+            found.append(Window(ids, spans, Span(first, some[-1].end())))
+        return found
+
+    def states(self, window: Window, *, alone: bool = True) -> np.ndarray:
+        known = window.token_ids >= 0
+        states = np.zeros((len(window.token_ids), self.dimension), np.float32)
+        states[known, window.token_ids[known]] = 1
+        return states
 
 
 def word_tagger(taxonomy: Taxonomy, words: Mapping[str, Mapping[str, list[str]]], window: int = 64) -> Tagger:
@@ -349,18 +358,22 @@ class Portal:
         )
 
 
-class _Counting:
+class _Counting(Encoder):
     def __init__(self, encoder: WordEncoder) -> None:
         self._encoder = encoder
         self.dimension = encoder.dimension
+        self.streams = encoder.streams
         self.read = 0
         self.broken = False
 
-    def encode(self, text: str) -> Iterator[EncodedWindow]:
+    def windows(self, text: str) -> list[Window]:
         self.read += 1
         if self.broken:
             raise RuntimeError("the model is broken")
-        return self._encoder.encode(text)
+        return self._encoder.windows(text)
+
+    def states(self, window: Window, *, alone: bool = True) -> np.ndarray:
+        return self._encoder.states(window, alone=alone)
 
 
 @pytest.fixture

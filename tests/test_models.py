@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from models.calibration import Calibration, Logits, Thresholds, Weights
 from models.encoder import EncodedWindow
 from models.evidence import choose_evidence, leave_out
-from models.heads import AttentionHead, probabilities
+from models.heads import AttentionHead, join_heads, probabilities
 from models.lexicon import Lexicon, character_grams
 from models.stub import empty_lexicon
 from models.tagger import Options, Tagger
@@ -163,7 +163,7 @@ def test_leaving_out_a_sentence_is_reading_the_others(taxonomy: Taxonomy) -> Non
         for level in taxonomy.levels
         for shapes in [((len(level.labels), 4), len(level.labels), (len(level.labels), 4))]
     }
-    left = leave_out(taxonomy, heads, empty_lexicon(taxonomy), window, normalised, sentences)
+    left = leave_out(taxonomy, join_heads(taxonomy, heads), empty_lexicon(taxonomy), window, normalised, sentences)
     assert [text[span.start : span.end] for span in left.sentences] == ["أولى هنا.", "ثانية هناك."]
     for name, head in heads.items():
         np.testing.assert_allclose(left.logits.encoder[name][0], head(states[[0, 3, 4, 5]]), rtol=1e-3, atol=1e-4)

@@ -6,12 +6,13 @@ import numpy as np
 from conftest import word_tagger
 from safetensors.numpy import load, save
 
-from models.encoder import EncodedWindow
+from models.encoder import EncodedWindow, Encoder
 from models.evidence import leave_out
-from models.heads import AttentionHead
+from models.heads import AttentionHead, join_heads
 from models.lexicon import Lexicon
 from models.stub import empty_lexicon
 from models.tagger import Options, Tagger
+from models.tokenizer import Window
 from nlp.normalise import find_recipe
 from nlp.records import Classification, Document, LabelledText, Span
 from nlp.sentences import split_sentences
@@ -49,7 +50,12 @@ def test_a_token_that_starts_with_the_space_before_a_sentence_belongs_to_that_se
     window = EncodedWindow(states, spans, Span(0, len(text)))
     heads = _heads(taxonomy, 4, 1.0)
     left = leave_out(
-        taxonomy, heads, empty_lexicon(taxonomy), window, find_recipe("light").align(text), split_sentences(text)
+        taxonomy,
+        join_heads(taxonomy, heads),
+        empty_lexicon(taxonomy),
+        window,
+        find_recipe("light").align(text),
+        split_sentences(text),
     )
     for name, head in heads.items():
         np.testing.assert_allclose(left.logits.encoder[name][0], head(states[[0, 4, 5, 6, 7]]), rtol=1e-3, atol=1e-4)
@@ -70,7 +76,12 @@ def test_what_remains_is_read_well_even_if_a_sentence_held_nearly_all_attention(
     window = EncodedWindow(states, spans, Span(0, len(text)))
     heads = _heads(taxonomy, 4, 40.0)
     left = leave_out(
-        taxonomy, heads, empty_lexicon(taxonomy), window, find_recipe("light").align(text), split_sentences(text)
+        taxonomy,
+        join_heads(taxonomy, heads),
+        empty_lexicon(taxonomy),
+        window,
+        find_recipe("light").align(text),
+        split_sentences(text),
     )
     for name, head in heads.items():
         np.testing.assert_allclose(left.logits.encoder[name][0], head(states[[0, 3, 4, 5]]), rtol=1e-3, atol=1e-4)
@@ -84,13 +95,14 @@ def test_the_only_sentence_of_a_text_carries_its_tags_wholly(taxonomy: Taxonomy)
         for name, head in tagger.heads.items()
     }
 
-    class Framed:
-        dimension = tagger.encoder.dimension
+    class Framed(Encoder):
+        dimension, streams = tagger.encoder.dimension, 1
 
-        def encode(self, text: str):  # type: ignore[no-untyped-def]
-            for window in tagger.encoder.encode(text):
-                window.states[:] = 1
-                yield window
+        def windows(self, text: str):  # type: ignore[no-untyped-def]
+            return tagger.encoder.windows(text)
+
+        def states(self, window: Window, *, alone: bool = True) -> np.ndarray:
+            return np.ones((len(window.token_ids), self.dimension), np.float32)
 
     found = replace(tagger, encoder=Framed(), heads=bright).classify(
         [Document("a", "مدارس القرية بعيدة")], Options(evidence=True)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,9 +10,9 @@ from conftest import WATER, word_tagger
 from fastapi.testclient import TestClient
 from httpx import Response
 
-from models.encoder import EncodedWindow
 from models.stub import StubEncoder
 from models.tagger import Options, Tagger
+from models.tokenizer import Window
 from nlp.errors import DeadlineError, QueueFullError, TaggingError
 from nlp.records import Classification, Document, Failure
 from nlp.taxonomy import Taxonomy
@@ -29,13 +29,13 @@ class GatedEncoder(StubEncoder):
         self.gate = threading.Event()
         self.begun = threading.Event()
 
-    def encode(self, text: str) -> Iterator[EncodedWindow]:
+    def windows(self, text: str) -> Sequence[Window]:
         self.begun.set()
         assert self.gate.wait(30)
         self.read.append(text)
         if "سم" in text:
             raise RuntimeError("poison")
-        return super().encode(text)
+        return super().windows(text)
 
 
 @pytest.fixture

@@ -366,13 +366,13 @@ from service.settings import Settings
 notes, stop = Path(sys.argv[1]), sys.argv[2]
 
 class Noting(StubEncoder):
-    def encode(self, text):
+    def windows(self, text):
         if stop and stop in text:
             notes.with_suffix(".stopped").touch()
             threading.Event().wait()
         with notes.open("a") as file:
             file.write(text + "\\n")
-        return super().encode(text)
+        return super().windows(text)
 
 tagger = replace(stub_tagger(load_taxonomy(Path("data/taxonomy.yaml"))), encoder=Noting())
 stopped = threading.Event()

@@ -12,6 +12,7 @@ from conftest import record, train_tiny, write_jsonl
 
 from models.bundle import load_tagger, read_manifest
 from models.encoder import OnnxEncoder
+from models.runtime import choose_runtime
 from models.tokenizer import WindowTokenizer
 from nlp.errors import BaseModelError, CorpusError, ReadingError, TrainingError
 from nlp.records import Classification, Document
@@ -234,7 +235,7 @@ def test_the_exported_graph_embeds_as_the_network(tiny_bert: Path, tmp_path: Pat
     model, tokenizer = load_base(str(tiny_bert))
     export_encoder(model.eval(), tmp_path)
     cutter = WindowTokenizer.from_file(tiny_bert / "tokenizer.json", prefix="", most_tokens=64, overlap=8)
-    encoder = OnnxEncoder(tmp_path / "encoder.onnx", cutter, threads=1)
+    encoder = OnnxEncoder(tmp_path / "encoder.onnx", cutter, choose_runtime(1))
     for text in ("قال الناس", "في الحي ماء جديد قديم مدرسة 1 2 3"):
         with torch.inference_mode():
             expected = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0).numpy()
