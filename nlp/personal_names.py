@@ -89,13 +89,20 @@ def _lexicon() -> dict[str, int]:
     for name, role in roles.items():
         for word in _entries(data[name]):
             lexicon[word] = lexicon.get(word, 0) | role
+    # A spelling that is a name and a word alike counts as a word.
+    for word, role in lexicon.items():
+        if role & _GIVEN_WORD:
+            lexicon[word] &= ~_GIVEN
+        if role & _FAMILY_WORD:
+            lexicon[word] &= ~_FAMILY
     for word in _TEKNONYMS:
         lexicon[word] = lexicon.get(word, 0) | _TEKNONYM
     lexicon["عبد"] = lexicon.get("عبد", 0) | _SERVANT
     for word, role in list(lexicon.items()):
         if role & _GIVEN_ANY and len(word) > 2:
-            for teknonym in ("ابو", "بو"):
-                lexicon.setdefault(teknonym + word, _GIVEN)
+            lexicon.setdefault("ابو" + word, _GIVEN)
+        if role & _GIVEN:
+            lexicon.setdefault("بو" + word, _GIVEN)
     return lexicon
 
 
@@ -217,6 +224,9 @@ class _ArabicNames:
         """Whether only blanks stand between this word and the one after it."""
         return index + 1 < len(self.forms) and _TIGHT.fullmatch(self.words.gap(index)) is not None
 
+    def _near(self, index: int) -> bool:
+        return self._joined(index) or _MARKED.fullmatch(self.words.gap(index)) is not None
+
     def _given(self, index: int) -> int:
         """Roles of a word as part of a name, where its raw spelling leaves it one."""
         roles = self.roles[index] & _NAME
@@ -252,6 +262,8 @@ class _ArabicNames:
         if end == index:
             return self._unknown_name(index) if lead & _INTRODUCTION else index
         first = self._given(index)
+        if parts == 1 and self._bare(index) in _HONORIFICS:
+            return index
         if strong:
             alone = end == index + 1
             verb = alone and self._bare(index) == "احمد" and end < len(self.forms) and self.forms[end] in _THANKED
@@ -369,9 +381,8 @@ class _ArabicNames:
     def _is_not_personal(self, index: int, end: int) -> bool:
         """Whether the chain is part of a place, an office, a prayer, or a public figure."""
         forms = self.forms
-        for figure in _public_figures().get(self._bare(index), ()):
-            if tuple([self._bare(index), *forms[index + 1 : index + len(figure)]]) == figure:
-                return True
+        if any(self._is_public_figure(at) for at in range(index, end)):
+            return True
         if end < len(forms) and forms[end] in _BLESSINGS and (end + 1 == len(forms) or forms[end + 1] in _BLESSED_BY):
             return True
         if "ﷺ" in self.words.text[self.words.ends[end - 1] : self.words.ends[end - 1] + 3]:
@@ -381,7 +392,7 @@ class _ArabicNames:
             return False
         if forms[before] in ("علي", "ال") and any(form in _PRAYERS for form in forms[max(0, before - 6) : before]):
             return True
-        while before >= 0 and self._joined(before) and self.roles[before] & (_TITLE | _OFFICE | _HOLY):
+        while before >= 0 and self._near(before) and self.roles[before] & (_TITLE | _OFFICE | _HOLY):
             if self.roles[before] & (_OFFICE | _HOLY):
                 return True
             before -= 1
@@ -390,6 +401,11 @@ class _ArabicNames:
         if self.roles[before] & _PLACE:
             return not (before and forms[before] == "طريق" and forms[before - 1] == "عن")
         return self._holds_office(before)
+
+    def _is_public_figure(self, index: int) -> bool:
+        first = self._bare(index)
+        figures = _public_figures().get(first, ())
+        return any((first, *self.forms[index + 1 : index + len(figure)]) == figure for figure in figures)
 
     def _holds_office(self, before: int) -> bool:
         """``وزير الصحة``, ``رئيس مجلس الوزراء`` and the like before the name."""
