@@ -33,6 +33,8 @@ _SECOND_PARTS = frozenset(("الهدي", "الزهراء"))
 _CLITICS = ("و", "ف", "ب", "ل", "ك", "ول", "وب", "فل")
 # One-letter titles (doctor, engineer, Mr) need the stop or stroke that goes with them.
 _LETTER_TITLES = frozenset("دما")
+# "An honest employee" is no name, "the employee Sharif" is one.
+_INDEFINITE_TITLES = frozenset(("موظف", "موظفه", "مهندس", "مهندسه", "معلم", "معلمه", "مدير", "مديره", "استاذ", "استاذه"))
 _HONORIFICS = frozenset(("العزيز", "العزيزه", "الكريم", "الكريمه", "الفاضل", "الفاضله", "المحترم", "المحترمه", "الغالي"))
 _BLESSINGS = frozenset(("صلي", "عليه", "عليها", "عليهم", "رضي", "رسول", "النبي"))
 _BLESSED_BY = frozenset(("الله", "السلام", "الصلاه", "افضل", "صلوات"))
@@ -48,6 +50,8 @@ _NAMING = frozenset(("اسمي", "المدعو", "المدعوه", "يدعي", "
 _NAMED = frozenset(("اسمه", "اسمها", "اسمو", "اسمهم"))
 _WEAK_INTRODUCTIONS = frozenset(("انا", "معكم", "معاكم", "معك", "معاك", "معكو", "باسم"))
 _AFTER_NAME = frozenset(("من", "عندي", "عمري", "بدي", "ابي", "عايز", "اريد", "اسكن", "ساكن", "ساكنه", "طالب", "طالبه"))
+
+_MOST_TITLES = 6
 
 _TIGHT = re.compile(r"[ \t\u00a0]{1,3}")
 _LOOSE = re.compile(r"[ \t\u00a0]{0,2}[./:،,\-–(«\"]{0,2}[ \t\u00a0]{0,2}")
@@ -185,7 +189,7 @@ class _ArabicNames:
         found: list[tuple[int, int]] = []
         index, count = 0, len(self.forms)
         while index < count:
-            starts = self.roles[index] & _STARTS or (index and self.forms[index - 1] in _NAMING)
+            starts = self.roles[index] & _STARTS or (index and self._bare(index - 1) in _NAMING)
             end = self._name_from(index) if starts else index
             if end > index:
                 start = self._unknown_son(index)
@@ -270,14 +274,16 @@ class _ArabicNames:
             return index if verb else end
         if not lead:
             return index
+        if parts == 1 and self._bare(index - 1) in _INDEFINITE_TITLES:
+            return index
         followed = end < len(self.forms) and self._joined(end - 1)
         if parts == 1:
             if followed and _ADJECTIVE_AFTER.fullmatch(self.forms[end]):
                 return index
-            if not lead & (_TITLE | _KIN) and self.forms[index - 1] in _WEAK_INTRODUCTIONS:
-                named = self.forms[index - 1] not in ("انا", "باسم")
+            if not lead & (_TITLE | _KIN) and self._bare(index - 1) in _WEAK_INTRODUCTIONS:
+                named = self._bare(index - 1) not in ("انا", "باسم")
                 return end if named and (not followed or self.forms[end] in _AFTER_NAME) else index
-            if self.forms[index - 1] in _NAMED and index > 1 and self.forms[index - 2] in _THING:
+            if self._bare(index - 1) in _NAMED and index > 1 and self.forms[index - 2] in _THING:
                 return index
             if first & _FAMILY_WORD and not first & (_GIVEN_ANY | _FAMILY):
                 return index
@@ -368,10 +374,10 @@ class _ArabicNames:
 
     def _unknown_name(self, index: int) -> int:
         """``اسمي`` and a word that no list knows: a name, if the sentence goes on as after a name."""
-        form = self.forms[index]
-        if self.forms[index - 1] not in _NAMING or len(form) < 3 or not form.isalpha():
+        form, gap = self.forms[index], self.words.gap(index - 1)
+        if "." in gap or self._bare(index - 1) not in _NAMING or len(form) < 3 or not form.isalpha():
             return index
-        if form in _words("not_names") or form.startswith(("ال", "ي", "ت", "ب")) or self.roles[index]:
+        if form in _words("not_names") or form.startswith(("ال", "ي", "ت", "ب", "و")) or self.roles[index]:
             return index
         if not self._joined(index):
             return index + 1
@@ -392,7 +398,8 @@ class _ArabicNames:
             return False
         if forms[before] in ("علي", "ال") and any(form in _PRAYERS for form in forms[max(0, before - 6) : before]):
             return True
-        while before >= 0 and self._near(before) and self.roles[before] & (_TITLE | _OFFICE | _HOLY):
+        furthest = max(0, before - _MOST_TITLES)
+        while before >= furthest and self._near(before) and self.roles[before] & (_TITLE | _OFFICE | _HOLY):
             if self.roles[before] & (_OFFICE | _HOLY):
                 return True
             before -= 1
