@@ -1,8 +1,8 @@
 """Flags on comments for the moderator's eye: insults and spam. A flag says kind and place; nothing is ever deleted.
 
-An insult is aimed at a person or a group. Words that are insults whoever is meant count everywhere; words that are also
-animals, dirt or plain judgements (``كلب``, ``زبالة``, ``غبي``) count only in an address (``يا كلب``, ``أنت غبي``) or after
-a person (``وزير غبي``). Harsh words about a decision or a thing are criticism and are not flagged. Religious wishes
+An insult is aimed at a person or a group. Words that are insults whoever is meant count everywhere; words that are
+also animals, dirt or plain judgements (``كلب``, ``زبالة``, ``غبي``) count only in an address (``يا كلب``) or after a
+person (``وزير غبي``). Harsh words about a decision or a thing are criticism and are not flagged. Religious wishes
 against an unnamed wrongdoer (``حسبي الله``) are not flagged either.
 
 Spam is an advert with a way to reach the seller, quick money, follower trade, chain messages, link and hashtag farms,
@@ -162,10 +162,40 @@ def _aimed_at_a_person(words: Words, index: int, lexicon: _Lexicon) -> bool:
         if word in lexicon.persons and not (pointed and forms[index].startswith("ال")):
             return back == 1 or forms[at + 1] in _BETWEEN or _joined_adjective(forms[index])
     following = forms[index + 1] if index + 1 < len(forms) else ""
-    return forms[index].startswith("ال") and following in ("اللي", "الي") and len(forms) > index + 2 and _did(forms[index + 2])
+    return (
+        forms[index].startswith("ال")
+        and following in ("اللي", "الي")
+        and len(forms) > index + 2
+        and _did(forms[index + 2])
+    )
 
 
-_BETWEEN_NOT = frozenset(("لست", "اما", "جماعه", "شباب", "ناس", "اخوان", "حكومه", "اهل", "مو", "مش", "ليس", "غير", "ضد", "من", "مع", "في", "علي", "عند", "عندك", "كل", "تربي", "صاحب"))
+_BETWEEN_NOT = frozenset(
+    (
+        "لست",
+        "اما",
+        "جماعه",
+        "شباب",
+        "ناس",
+        "اخوان",
+        "حكومه",
+        "اهل",
+        "مو",
+        "مش",
+        "ليس",
+        "غير",
+        "ضد",
+        "من",
+        "مع",
+        "في",
+        "علي",
+        "عند",
+        "عندك",
+        "كل",
+        "تربي",
+        "صاحب",
+    )
+)
 _BETWEEN = frozenset(("كلهم", "كلها", "كله", "والله", "طلع", "طلعوا", "مثل", "مجرد", "اكبر", "جدا"))
 
 

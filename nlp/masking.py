@@ -60,7 +60,7 @@ class MaskedText:
         return Span(self._to_raw(start)[0], self._to_raw(end - 1)[1])
 
     def masked_span(self, start: int, end: int) -> Span:
-        """Where the raw characters ``[start, end)`` stand in the masked text; a finding that is touched counts whole."""
+        """Where the raw characters ``[start, end)`` stand in the masked text; a touched finding counts whole."""
         if start >= end:
             position = self._to_masked(start)[0]
             return Span(position, position)
