@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoModel, BertModel, PreTrainedTokenizerFast
 
-from models.bundle import write_json
+from models.bundle import read_manifest, write_json
 from models.tokenizer import Window, WindowTokenizer
 from nlp.errors import TrainingError
 from nlp.normalise import find_recipe
@@ -97,7 +97,7 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
             remedy="give a larger corpus",
         )
     provenance = {
-        "base": config.base,
+        "base": name_base(config.base),
         "seed": config.seed,
         "data_sha256": data_hash(parts.texts),
         "git_commit": git_commit(corpus),
@@ -143,6 +143,15 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     hardware = {"processor": processor_name(), "threads": torch.get_num_threads()}
     provenance |= {"hardware": hardware, "seconds": round(time.monotonic() - begun)}
     _save_run(folder, network, tokenizer, config, provenance, corpus, taxonomy_path)
+
+
+def name_base(base: str) -> str:
+    """What a card says of a base: a bundle by its name, data and commit, anything else as it was given."""
+    if not is_bundle(base):
+        return base
+    manifest = read_manifest(Path(base))
+    data, commit = (str(manifest.training.get(key))[:12] for key in ("data_sha256", "git_commit"))
+    return f"{manifest.model}, trained on data {data} at commit {commit}"
 
 
 def window_tokenizer(tokenizer: PreTrainedTokenizerFast, config: TrainingConfig) -> WindowTokenizer:
