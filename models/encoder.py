@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +90,10 @@ class OnnxEncoder(Encoder):
     def __init__(self, graph: Path, tokenizer: WindowTokenizer, runtime: Runtime | None = None) -> None:
         self.runtime: Runtime = runtime or choose_runtime()
         self.streams = self.runtime.threads
-        self._graph = graph
         self._tokenizer = tokenizer
-        self._opening = threading.Lock()
-        self._alone = self._open(self.streams)
-        self._beside = self._alone if self.streams == 1 else None
+        self._alone = _open(graph, self.runtime, self.streams)
+        # Opened now: another bundle may lie there later.
+        self._beside = _open(graph, self.runtime, 1) if self.streams > 1 else self._alone
         self.dimension = int(self._alone.get_outputs()[0].shape[-1])
 
     def windows(self, text: str) -> Sequence[Window]:
@@ -104,25 +102,19 @@ class OnnxEncoder(Encoder):
 
     def states(self, window: Window, *, alone: bool = True) -> NDArray[np.float32]:
         """The states of a window's tokens."""
-        session = self._alone if alone else self._one_thread()
+        session = self._alone if alone else self._beside
         states: NDArray[np.float32] = session.run(None, {"token_ids": window.token_ids[None]})[0][0]
         return states
 
-    def _one_thread(self) -> onnxruntime.InferenceSession:
-        """Opened when windows first run beside each other: a command with one short text does without."""
-        with self._opening:
-            if self._beside is None:
-                self._beside = self._open(1)
-            return self._beside
 
-    def _open(self, threads: int) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        for name, value in self.runtime.entries.items():
-            options.add_session_config_entry(name, value)
-        try:
-            return onnxruntime.InferenceSession(str(self._graph), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors share no public base
-            raise BundleError(f"{self._graph} cannot be opened: {error}", expected="a graph of this version") from error
+def _open(graph: Path, runtime: Runtime, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    for name, value in runtime.entries.items():
+        options.add_session_config_entry(name, value)
+    try:
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no public base
+        raise BundleError(f"{graph} cannot be opened: {error}", expected="a graph of this version") from error

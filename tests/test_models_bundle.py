@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.bundle import FILES, load_tagger, promote, read_manifest, rollback, verify_bundle
+from models.tagger import Options
 from nlp.errors import BundleError
 from nlp.records import Classification, Document
 
@@ -35,6 +36,14 @@ def test_tags_do_not_depend_on_the_rest_of_the_batch(tiny_bundle: Path) -> None:
     alone = tagger.scores([text])["goals"]
     together = tagger.scores(["قال " * 30, text, "مباراة"])["goals"][1:2]
     np.testing.assert_array_equal(alone, together)
+
+
+def test_a_batch_on_several_threads_gives_bit_by_bit_what_each_text_gets_alone(tiny_bundle: Path) -> None:
+    tagger = load_tagger(tiny_bundle, threads=3)
+    texts = [f"قال الناس إن {word} الحي {number} " * (1 + number) for number in range(12) for word in ("ماء", "رشوة")]
+    documents = [Document(str(place), text) for place, text in enumerate(texts)]
+    options = Options(all_scores=True, evidence=True, embedding=True)
+    assert tagger.classify(documents, options) == [tagger.classify([one], options)[0] for one in documents]
 
 
 def test_a_long_text_is_read_to_its_end(tiny_bundle: Path) -> None:

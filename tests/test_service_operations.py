@@ -156,6 +156,9 @@ def test_the_model_in_use_and_its_reload(tiny_bundle: Path) -> None:
         assert found["model"]["name"] == json.loads((tiny_bundle / "manifest.json").read_text())["name"] + "@0.1.0"
         assert found["training"]["seed"] is not None
         assert found["metrics"] == json.loads((tiny_bundle / "metrics.json").read_text())
+        assert found["runtime"]["name"].startswith("onnxruntime ")
+        assert found["runtime"]["threads"] >= 1
+        assert found["runtime"]["instructions"]
         before = client.post("/v1/classify", json={"text": WATER}).json()
         again = client.post("/v1/models/reload").json()
         assert again["loaded"] > found["loaded"]

@@ -7,13 +7,11 @@ each run leaves a line in a history, so that a regression is seen.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import random
 import statistics
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +26,7 @@ from models.tagger import Tagger
 from models.tokenizer import WindowTokenizer
 from nlp.records import Classification, Document, LabelledText
 from training.corpus import read_splits
+from training.memory import measure_many, measure_start
 from training.network import open_bundle_encoder
 from training.opponents import float_tagger, hugging_face_pipeline, sentence_transformer
 from training.peaks import encoder_operations, peak_operations, peak_products
@@ -38,7 +37,6 @@ _OURS, _HUGGING_FACE, _FLOATS = "Musannif", "Hugging Face pipeline, fp32", "ONNX
 _COMMENTS = 64
 _COMMENT_TOKENS = 40
 _WORDS = (20, 50, 100, 200, 500, 1000, 2000, 5000)
-_START = "from service.cli import main; main()"
 
 
 @click.command()
@@ -73,7 +71,7 @@ def main(
     figures["lengths"] = _lengths(tagger, texts, rounds)
     figures["start"] = _start(bundle, rounds)
     if comments:
-        figures["many"] = _many(tagger, texts, comments)
+        figures["many"] = measure_many(bundle, _comments(tagger, [text.text for text in texts]), comments)
     _keep(figures, output)
     click.echo(json.dumps(figures, ensure_ascii=False, indent=1))
 
@@ -214,53 +212,11 @@ def _lengths(tagger: Tagger, texts: Sequence[LabelledText], rounds: int) -> dict
 
 def _start(bundle: Path, rounds: int) -> dict[str, float]:
     """From the start of a process to the tags of one short text, and the most memory that it held."""
-    seconds, memory = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        text = Path(folder) / "text.txt"
-        text.write_text("تأخر الباص اليوم ساعة كاملة عند المحطة ولم يرد أحد على الشكوى", encoding="utf-8")
-        command = [sys.executable, "-c", _START, "classify", str(text), "--bundle", str(bundle), "--format", "jsonl"]
-        for _ in range(rounds):
-
-            def run() -> None:
-                files = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-                child = os.posix_spawn(sys.executable, command, dict(os.environ), file_actions=files)
-                _, status, usage = os.wait4(child, 0)
-                if status:
-                    raise click.ClickException("the command failed")
-                memory.append(usage.ru_maxrss / 1024)
-
-            seconds.append(seconds_of(run))
-    return {"seconds": round(statistics.median(seconds), 3), "most_mib": round(max(memory))}
-
-
-def _many(tagger: Tagger, texts: Sequence[LabelledText], count: int) -> dict[str, Any]:
-    """Different comments of about 40 tokens in one run: seconds and memory along the way."""
-    base = _comments(tagger, [text.text for text in texts])
-    memory, marks = [], []
-
-    def comments() -> Iterator[Document]:
-        for number in range(count):
-            yield Document(str(number), f"{base[number % len(base)]} {number}")
-
-    def run() -> None:
-        for number, _ in enumerate(tagger.stream(comments())):
-            if number % max(1, count // 20) == 0:
-                memory.append(_resident_mib())
-                marks.append(number)
-
-    seconds = seconds_of(run)
+    found = [measure_start(bundle) for _ in range(rounds)]
     return {
-        "comments": count,
-        "seconds": round(seconds, 1),
-        "comments_per_second": round(count / seconds, 1),
-        "mib": [round(one) for one in memory],
-        "growth_mib": round(memory[-1] - memory[len(memory) // 4]),
+        "seconds": round(statistics.median(seconds for seconds, _ in found), 3),
+        "most_mib": round(max(memory for _, memory in found)),
     }
-
-
-def _resident_mib() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _processor() -> str:
