@@ -166,6 +166,7 @@ def test_any_mixture_is_masked_in_one_go_and_maps_back(pieces: list[str]) -> Non
         "24.713552, 46.675296",
         "من 2010-2020",
         "اتصلوا على 920012345",
+        "نمرتي ٣١٢ والشباك فتح نص ساعة",
     ],
 )
 def test_places_offices_prayers_and_figures_are_left_alone(text: str) -> None:
