@@ -31,6 +31,7 @@ from nlp.errors import AuditError, MusannifError, UnknownFormatError
 from nlp.reading import read_documents, read_stream
 from nlp.records import Document, Failure
 from service.access_commands import keys, users
+from service.cluster_command import cluster_command
 from service.exporting import EXPORTS
 from service.options import database_option, opened_store
 from service.settings import Settings
@@ -383,6 +384,7 @@ def openapi() -> None:
     click.echo(json.dumps(create_app(Settings()).openapi(), ensure_ascii=False, indent=1))
 
 
+cli.add_command(cluster_command)
 cli.add_command(keys)
 cli.add_command(users)
 
