@@ -1,8 +1,8 @@
 """Flags on comments for the moderator's eye: insults and spam. A flag says kind and place; nothing is ever deleted.
 
-An insult is aimed at a person or a group. Words that are insults whoever is meant count everywhere; words that are also
-animals, dirt or plain judgements (``كلب``, ``زبالة``, ``غبي``) count only in an address (``يا كلب``, ``أنت غبي``) or after
-a person (``وزير غبي``). Harsh words about a decision or a thing are criticism and are not flagged. Religious wishes
+An insult is aimed at a person or a group. Words that are insults whoever is meant count everywhere; words that are
+also animals, dirt or plain judgements (``كلب``, ``زبالة``, ``غبي``) count only in an address (``يا كلب``) or after a
+person (``وزير غبي``). Harsh words about a decision or a thing are criticism and are not flagged. Religious wishes
 against an unnamed wrongdoer (``حسبي الله``) are not flagged either.
 
 Spam is an advert with a way to reach the seller, quick money, follower trade, chain messages, link and hashtag farms,
@@ -31,7 +31,7 @@ _REPEATED = re.compile(r"([^\sههخخح.ـ_\-=*~])\1{14,}")
 _TELEPHONE = re.compile(r"(?<![\d٠-٩])(?:\+|00)?[\d٠-٩](?:[ -]?[\d٠-٩]){8,13}(?![\d٠-٩])")
 _MOST_LINKS, _MOST_HASHTAGS, _MOST_REPETITIONS = 2, 7, 5
 # How many words may stand between an offer and the way to reach the seller.
-_NEAR = 12
+_NEAR = 8
 _TIGHT = re.compile(r"[ \t\u00a0]{0,3}")
 
 
@@ -150,21 +150,52 @@ def _without_particles(form: str, lexicon: _Lexicon) -> str:
 def _aimed_at_a_person(words: Words, index: int, lexicon: _Lexicon) -> bool:
     """An address within two words before, a person right before, or a relative clause that makes a person of it."""
     forms = words.forms
-    for back in (1, 2, 3):
+    for back in (1, 2):
         at = index - back
         if at < 0 or not _TIGHT.fullmatch(words.text[words.ends[at] : words.starts[at + 1]]):
             break
         word = forms[at]
-        if word in lexicon.addressed:
-            # "You are the best who ..." has other words between; an insult follows the address within one word.
-            return back == 1 or word in ("يا", "ويا") or (back == 2 and forms[index - 1] not in _WEAKENING)
-        if back <= 2 and word in lexicon.persons and (back == 1 or forms[at + 1] in _BETWEEN or _joined_adjective(forms[index])):
+        if word in lexicon.addressed and (back == 1 or forms[at + 1] not in _BETWEEN_NOT):
             return True
+        # "This animal" speaks of an animal, "this is an animal" of a person.
+        pointed = word.startswith("ها") or word.startswith("هذ")
+        if word in lexicon.persons and not (pointed and forms[index].startswith("ال")):
+            return back == 1 or forms[at + 1] in _BETWEEN or _joined_adjective(forms[index])
     following = forms[index + 1] if index + 1 < len(forms) else ""
-    return forms[index].startswith("ال") and following in ("اللي", "الي") and len(forms) > index + 2 and _did(forms[index + 2])
+    return (
+        forms[index].startswith("ال")
+        and following in ("اللي", "الي")
+        and len(forms) > index + 2
+        and _did(forms[index + 2])
+    )
 
 
-_WEAKENING = frozenset(("لست", "مو", "مش", "ليس", "غير", "ضد", "من", "مع", "في", "علي", "عند", "عندك", "كل", "تربي", "صاحب"))
+_BETWEEN_NOT = frozenset(
+    (
+        "لست",
+        "اما",
+        "جماعه",
+        "شباب",
+        "ناس",
+        "اخوان",
+        "حكومه",
+        "اهل",
+        "مو",
+        "مش",
+        "ليس",
+        "غير",
+        "ضد",
+        "من",
+        "مع",
+        "في",
+        "علي",
+        "عند",
+        "عندك",
+        "كل",
+        "تربي",
+        "صاحب",
+    )
+)
 _BETWEEN = frozenset(("كلهم", "كلها", "كله", "والله", "طلع", "طلعوا", "مثل", "مجرد", "اكبر", "جدا"))
 
 
@@ -188,11 +219,11 @@ def _advert(words: Words) -> Span | None:
     telephone = _TELEPHONE.search(words.text)
     if telephone:
         contacts += [index for index, start in enumerate(words.starts) if telephone.start() <= start < telephone.end()]
-    near = [(offer, contact) for offer in offers for contact in contacts if abs(offer - contact) <= _NEAR]
-    if not near:
-        return None
-    first, last = min(map(min, near)), max(map(max, near))
-    return Span(words.starts[first], words.ends[last])
+    for offer in offers:
+        near = [contact for contact in contacts if abs(offer - contact) <= _NEAR]
+        if near:
+            return Span(words.starts[min(offer, *near)], words.ends[max(offer, *near)])
+    return None
 
 
 _CALLS = frozenset(

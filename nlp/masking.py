@@ -60,7 +60,7 @@ class MaskedText:
         return Span(self._to_raw(start)[0], self._to_raw(end - 1)[1])
 
     def masked_span(self, start: int, end: int) -> Span:
-        """Where the raw characters ``[start, end)`` stand in the masked text; a finding that is touched counts whole."""
+        """Where the raw characters ``[start, end)`` stand in the masked text; a touched finding counts whole."""
         if start >= end:
             position = self._to_masked(start)[0]
             return Span(position, position)
@@ -102,11 +102,13 @@ def mask(text: str, kinds: Collection[str] = KINDS) -> MaskedText:
     for _ in range(_MOST_PASSES):
         if not masked.findings:
             break
-        known = [match.span() for match in _PLACEHOLDER.finditer(masked.text)]
+        known = bytearray(len(masked.text))
+        for match in _PLACEHOLDER.finditer(masked.text):
+            known[match.start() : match.end()] = b"\1" * len(match[0])
         more = [
             PersonalData(finding.kind, masked.raw_span(finding.span.start, finding.span.end))
             for finding in find_personal_data(masked.text, kinds)
-            if not any(finding.span.start < end and start < finding.span.end for start, end in known)
+            if not any(known[finding.span.start : finding.span.end])
         ]
         if not more:
             break

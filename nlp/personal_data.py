@@ -59,9 +59,9 @@ def find_personal_data(text: str, kinds: Collection[str] = KINDS) -> tuple[Perso
     """
     found = [one for one in find_numbers(text) if one[0] in kinds]
     if "name" in kinds:
-        taken = [(start, end) for _, start, end in found]
-        for start, end in find_names(text):
-            if not any(start < other_end and other_start < end for other_start, other_end in taken):
-                found.append(("name", start, end))
+        taken = bytearray(len(text))
+        for _, start, end in found:
+            taken[start:end] = b"\1" * (end - start)
+        found += [("name", start, end) for start, end in find_names(text) if not any(taken[start:end])]
     found.sort(key=lambda one: one[1])
     return tuple(PersonalData(kind, Span(start, end)) for kind, start, end in found)

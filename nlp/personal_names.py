@@ -1,9 +1,11 @@
 """Names of private persons in Arabic text, and of persons with a title in Latin script.
 
-A name is a chain: given names, ``عبد`` with a name of God, teknonyms (``أبو``, ``أم``), links (``بن``, ``بنت``, ``ولد``,
-``آل``) and family names. A chain counts when it holds a given name that is no common word, or when a title, a word of
-kinship or an introduction (``اسمي``) stands before it. It does not count inside the name of a place or a body, after an
-office or a holy title, or where it names a public figure. The word lists are in ``arabic_names.json``.
+A name is a chain: given names, ``عبد`` with a name of God, teknonyms (``أبو``, ``أم``), links (``بن``, ``بنت``,
+``ولد``, ``آل``) and family names. A chain counts when it holds a given name that is no common word, or when a title, a
+word of kinship or an introduction (``اسمي``) stands before it. It does not count inside the name of a place or a body,
+after an office or a holy title, or where it names a public figure. The word lists are in ``arabic_names.json``: names
+and contexts were written for this module, ``common`` and ``common_definite`` are the frequent words of the training
+corpus, which tell an unknown surname from a plain word.
 """
 
 from __future__ import annotations
@@ -33,7 +35,13 @@ _SECOND_PARTS = frozenset(("الهدي", "الزهراء"))
 _CLITICS = ("و", "ف", "ب", "ل", "ك", "ول", "وب", "فل")
 # One-letter titles (doctor, engineer, Mr) need the stop or stroke that goes with them.
 _LETTER_TITLES = frozenset("دما")
-_HONORIFICS = frozenset(("العزيز", "العزيزه", "الكريم", "الكريمه", "الفاضل", "الفاضله", "المحترم", "المحترمه", "الغالي"))
+# "An honest employee" is no name, "the employee Sharif" is one.
+_INDEFINITE_TITLES = frozenset(
+    ("موظف", "موظفه", "مهندس", "مهندسه", "معلم", "معلمه", "مدير", "مديره", "استاذ", "استاذه")
+)
+_HONORIFICS = frozenset(
+    ("العزيز", "العزيزه", "الكريم", "الكريمه", "الفاضل", "الفاضله", "المحترم", "المحترمه", "الغالي")
+)
 _BLESSINGS = frozenset(("صلي", "عليه", "عليها", "عليهم", "رضي", "رسول", "النبي"))
 _BLESSED_BY = frozenset(("الله", "السلام", "الصلاه", "افضل", "صلوات"))
 _PRAYERS = frozenset(("صل", "صلي", "صلوا", "الصلاه", "اللهم", "وسلم", "صلاه"))
@@ -49,6 +57,8 @@ _NAMED = frozenset(("اسمه", "اسمها", "اسمو", "اسمهم"))
 _WEAK_INTRODUCTIONS = frozenset(("انا", "معكم", "معاكم", "معك", "معاك", "معكو", "باسم"))
 _AFTER_NAME = frozenset(("من", "عندي", "عمري", "بدي", "ابي", "عايز", "اريد", "اسكن", "ساكن", "ساكنه", "طالب", "طالبه"))
 
+_MOST_TITLES = 6
+
 _TIGHT = re.compile(r"[ \t\u00a0]{1,3}")
 _LOOSE = re.compile(r"[ \t\u00a0]{0,2}[./:،,\-–(«\"]{0,2}[ \t\u00a0]{0,2}")
 _MARKED = re.compile(r" ?[./:] ?")
@@ -63,7 +73,10 @@ _LATIN = re.compile(
     + r"(?! (?:Hospital|Street|Road|University|School|City|Mosque|Airport|District|Avenue))"
 )
 _LATIN_OFFICES = frozenset(
-    "Minister President King Queen Prince Princess Mayor Governor Director Manager Speaker Ministre Président Maire".split()
+    (
+        *("Minister", "President", "King", "Queen", "Prince", "Princess", "Mayor", "Governor", "Director", "Manager"),
+        *("Speaker", "Ministre", "Président", "Maire"),
+    )
 )
 
 
@@ -185,7 +198,7 @@ class _ArabicNames:
         found: list[tuple[int, int]] = []
         index, count = 0, len(self.forms)
         while index < count:
-            starts = self.roles[index] & _STARTS or (index and self.forms[index - 1] in _NAMING)
+            starts = self.roles[index] & _STARTS or (index and self._bare(index - 1) in _NAMING)
             end = self._name_from(index) if starts else index
             if end > index:
                 start = self._unknown_son(index)
@@ -270,14 +283,16 @@ class _ArabicNames:
             return index if verb else end
         if not lead:
             return index
+        if parts == 1 and self._bare(index - 1) in _INDEFINITE_TITLES:
+            return index
         followed = end < len(self.forms) and self._joined(end - 1)
         if parts == 1:
             if followed and _ADJECTIVE_AFTER.fullmatch(self.forms[end]):
                 return index
-            if not lead & (_TITLE | _KIN) and self.forms[index - 1] in _WEAK_INTRODUCTIONS:
-                named = self.forms[index - 1] not in ("انا", "باسم")
+            if not lead & (_TITLE | _KIN) and self._bare(index - 1) in _WEAK_INTRODUCTIONS:
+                named = self._bare(index - 1) not in ("انا", "باسم")
                 return end if named and (not followed or self.forms[end] in _AFTER_NAME) else index
-            if self.forms[index - 1] in _NAMED and index > 1 and self.forms[index - 2] in _THING:
+            if self._bare(index - 1) in _NAMED and index > 1 and self.forms[index - 2] in _THING:
                 return index
             if first & _FAMILY_WORD and not first & (_GIVEN_ANY | _FAMILY):
                 return index
@@ -297,9 +312,7 @@ class _ArabicNames:
                 break
             form, roles = self._bare(at), self._given(at)
             joined = self._joined(at)
-            if form == "عبد" and joined and forms[at + 1] in _words("servants"):
-                at, strong, parts = at + 2, strong + 1, parts + 1
-            elif roles & _GIVEN_ANY and self.roles[at] & _OF_FAITH and joined and forms[at + 1] == "الدين":
+            if joined and self._in_two_words(at):
                 at, strong, parts = at + 2, strong + 1, parts + 1
             elif form in _TEKNONYMS and joined and (named := self._after_teknonym(at, led=led or inside)):
                 at, strong, parts = named, strong + 1, parts + 1
@@ -316,7 +329,7 @@ class _ArabicNames:
                 at, strong, parts = at + 1, strong + 1, parts + 1
             elif roles and (roles & _GIVEN_WORD or inside or (led and not self.roles[at] & _OFFICE)):
                 at, parts = at + 1, parts + 1
-            elif inside and (strong or (led and self._given(index) & _GIVEN_ANY)) and self._looks_like_family(at):
+            elif self._ends_in_surname(at, index, parts, sure=strong > 0, led=led):
                 return at + 1, strong, parts + 1
             else:
                 break
@@ -333,19 +346,40 @@ class _ArabicNames:
             at, parts = last, parts - 1
         return at, strong, parts
 
+    def _in_two_words(self, at: int) -> bool:
+        """``عبد الله`` and its like, ``نور الدين`` and its like."""
+        following = self.forms[at + 1]
+        if self._bare(at) == "عبد":
+            return following in _words("servants")
+        return bool(self._given(at) & _GIVEN_ANY and self.roles[at] & _OF_FAITH and following == "الدين")
+
+    def _ends_in_surname(self, at: int, index: int, parts: int, *, sure: bool, led: bool) -> bool:
+        """Whether a word that no list knows is the surname at the end of the chain that began at ``index``."""
+        if at == index:
+            return False
+        if (sure or (led and self._given(index) & _GIVEN_ANY)) and self._looks_like_family(at):
+            return True
+        return led and parts == 1 and not self._given(at) and self._is_unknown_surname(at, index)
+
     def _after_teknonym(self, at: int, *, led: bool) -> int:
         """The end of ``أبو`` or ``أم`` and the name after it; 0 where no name follows."""
         following = at + 1
         if self.clitics[following]:
             return 0
-        if self.forms[following] == "عبد" and self._joined(following) and self.forms[following + 1] in _words("servants"):
+        if (
+            self.forms[following] == "عبد"
+            and self._joined(following)
+            and self.forms[following + 1] in _words("servants")
+        ):
             return following + 2
         roles = self._given(following)
         if roles & _GIVEN:
             return following + 1
         if roles & _GIVEN_WORD:
-            either_or = self._bare(at) == "ام" and not led and any(
-                form in _QUESTION for form in self.forms[max(0, at - 6) : at]
+            either_or = (
+                self._bare(at) == "ام"
+                and not led
+                and any(form in _QUESTION for form in self.forms[max(0, at - 6) : at])
             )
             adjective = following + 1 < len(self.forms) and self.forms[following + 1] == "الله"
             return 0 if either_or or adjective else following + 1
@@ -364,19 +398,37 @@ class _ArabicNames:
 
     def _looks_like_family(self, at: int) -> bool:
         form = self.forms[at]
-        return len(form) > 5 and form.startswith("ال") and not self.roles[at] and form[2:] not in _words("common_definite")
+        return (
+            len(form) > 5 and form.startswith("ال") and not self.roles[at] and form[2:] not in _words("common_definite")
+        )
+
+    def _is_unknown_surname(self, at: int, index: int) -> bool:
+        """After a title and a given name: a word that is no common one and does not begin like a verb or a particle."""
+        form = self.forms[at]
+        return (
+            self.roles[index - 1] & _TITLE > 0
+            and self._given(at - 1) & _GIVEN_ANY > 0
+            and not self.roles[at]
+            and len(form) > 3
+            and form.isalpha()
+            and form[0] not in "يتنوفبلكسا"
+            and form not in _words("common")
+            and form not in _words("not_names")
+        )
 
     def _unknown_name(self, index: int) -> int:
         """``اسمي`` and a word that no list knows: a name, if the sentence goes on as after a name."""
-        form = self.forms[index]
-        if self.forms[index - 1] not in _NAMING or len(form) < 3 or not form.isalpha():
+        form, gap = self.forms[index], self.words.gap(index - 1)
+        if "." in gap or self._bare(index - 1) not in _NAMING or len(form) < 3 or not form.isalpha():
             return index
-        if form in _words("not_names") or form.startswith(("ال", "ي", "ت", "ب")) or self.roles[index]:
+        if form in _words("not_names") or form.startswith(("ال", "ي", "ت", "ب", "و")) or self.roles[index]:
             return index
         if not self._joined(index):
             return index + 1
         following = self.forms[index + 1]
-        return index + 1 if following in _AFTER_NAME or following.startswith(("ورقم", "وعمر", "وساكن", "وانا")) else index
+        return (
+            index + 1 if following in _AFTER_NAME or following.startswith(("ورقم", "وعمر", "وساكن", "وانا")) else index
+        )
 
     def _is_not_personal(self, index: int, end: int) -> bool:
         """Whether the chain is part of a place, an office, a prayer, or a public figure."""
@@ -392,7 +444,8 @@ class _ArabicNames:
             return False
         if forms[before] in ("علي", "ال") and any(form in _PRAYERS for form in forms[max(0, before - 6) : before]):
             return True
-        while before >= 0 and self._near(before) and self.roles[before] & (_TITLE | _OFFICE | _HOLY):
+        furthest = max(0, before - _MOST_TITLES)
+        while before >= furthest and self._near(before) and self.roles[before] & (_TITLE | _OFFICE | _HOLY):
             if self.roles[before] & (_OFFICE | _HOLY):
                 return True
             before -= 1
@@ -420,4 +473,3 @@ class _ArabicNames:
                 ministerial = self._bare(at) in ("وزير", "وزيره", "محافظ", "والي", "سفير", "ملك", "امير")
                 return ministerial or any(self.roles[i] & _BODY for i in between)
         return False
-

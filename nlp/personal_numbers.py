@@ -24,9 +24,11 @@ Found = tuple[str, int, int]
 # How many characters before a number may say what it is.
 _REACH = 45
 _SUBJECT = re.compile(
-    r"(?P<identity>هوي[ةته]|[اإ]قام[ةته]|سجل\w* ال?مدني|قومي|وطني|مدني|موحد|بطاق[ةت]|تعريف|ناسيونال|شخصي|ب\.ت\.و|كارت نشنال"
+    r"(?P<identity>هوي[ةته]|[اإ]قام[ةته]|سجل\w* ال?مدني|قومي|وطني|مدني|موحد|بطاق[ةت]|تعريف|ناسيونال"
+    r"|شخصي|ب\.ت\.و|كارت نشنال"
     r"|\bCIN\b|\bCNI\b|iqama|emirates id|national id|\bID\b|civil|carte nationale)"
-    r"|(?P<telephone>جوال|هاتف|تلفون|تليفون|تلفن|موبا[يئ]ل|محمول|نقال|خليوي|ثابت|[أا]رضي|نمر[ةته]|نومرو|رقم[ييه]|رقمها|رقم\b|واتس|وتس|اتصل|تتصل|تواصل|راسل|كلم|عيط|احك"
+    r"|(?P<telephone>جوال|هاتف|تلفون|تليفون|تلفن|موبا[يئ]ل|محمول|نقال|خليوي|ثابت|[أا]رضي|نمر[ةته]|نومرو|رقم[يه]|رقمها|رقم\b"
+    r"|واتس|وتس|اتصل|تتصل|تواصل|راسل|كلم|عيط|احك"
     r"|للحجز|فاكس|call|phone|mobile|whats|\btel|numéro|appel)"
     r"|(?P<account>[اآأ]يبان|iban|حساب|virement|rib\b)"
     r"|(?P<passport>جواز|باسبور|passport|passeport)"
@@ -39,17 +41,18 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 
-_EMAIL = re.compile(
-    r"(?<![\w.+-])[\w.+-]{1,64}(?:@| ?[(\[] ?at ?[)\]] ?)[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}"
-)
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}(?:@| ?[(\[] ?at ?[)\]] ?)[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}")
 _HANDLE = re.compile(r"(?<![\w@./])@(?!user\b)\w(?:[\w.]*\w)?(?<!@\w)(?<!@\w\w)")
 # An account that is named without the sign: it has something that a plain word has not.
 _NAMED_HANDLE = re.compile(
-    r"(?:سناب|سنابي|سنابچات|انست\w{0,8}|تويتر|يوزر\w*|تليج?رام|snap\w{0,8}|insta\w{0,8}|twitter)[ :]{1,3}(?:ي |تويتر |هو |انستا |تويتر: ?)?"
+    r"(?:سناب|سنابي|سنابچات|انست\w{0,8}|تويتر|يوزر\w*|تليج?رام|snap\w{0,8}|insta\w{0,8}|twitter)[ :]{1,3}"
+    r"(?:ي |تويتر |هو |انستا |تويتر: ?)?"
     r"(?P<value>(?=[A-Za-z_.]*[\d_.][\w.]*)[A-Za-z_][\w.]{2,}\w)",
     re.IGNORECASE,
 )
-_URL = re.compile(r"(?:https?://|www\.)[^\s<>«»،؛]+|(?<![\w.-])(?:[\w-]{1,63}\.){1,4}(?:com|me|net|org)/[^\s<>«»،؛]+", re.IGNORECASE)
+_URL = re.compile(
+    r"(?:https?://|www\.)[^\s<>«»،؛]+|(?<![\w.-])(?:[\w-]{1,63}\.){1,4}(?:com|me|net|org)/[^\s<>«»،؛]+", re.IGNORECASE
+)
 _PROFILE = re.compile(
     r"(?:https?://)?(?:www\.|m\.|mobile\.)?(?:"
     r"(?:twitter|x|instagram)\.com/(?!(?:hashtag|search|i|intent|share|explore|p|reels?|stories|home|login)\b)[\w.]{3,}"
@@ -99,10 +102,15 @@ _PLATE_SUBJECT = (
     r"(?:(?:ال|ب|لل)?لوح[ةهت]\w{0,2}|(?:ال)?نمر[ةهت]\w{0,2}|(?:ال)?ماتريك\w+|(?:ال|ب)?سيار[ةهت]\w{0,2}|(?:ال)?مركب[ةهت]\w{0,2}"
     r"|(?:ال)?عربي[ةهت]\w{0,2}|(?:ال)?تكسي|(?:ال)?باص|plates?|matricule)"
 )
-_CITY = "(?:دبي|أبوظبي|ابوظبي|أبو ظبي|الشارقة|عجمان|الفجيرة|رأس الخيمة|أم القيوين|بغداد|البصرة|نينوى|أربيل|اربيل|النجف|كربلاء|بابل|ذي قار|كركوك|السليمانية|دهوك|KSA|UAE|DXB)"
+_CITY = (
+    "(?:دبي|أبوظبي|ابوظبي|أبو ظبي|الشارقة|عجمان|الفجيرة|رأس الخيمة|أم القيوين"
+    "|بغداد|البصرة|نينوى|أربيل|اربيل|النجف|كربلاء"
+    "|بابل|ذي قار|كركوك|السليمانية|دهوك|KSA|UAE|DXB)"
+)
 _PLATE = re.compile(
     _PLATE_SUBJECT
-    + r"(?:[ :/-]{1,4}(?:رقم\w{0,2}|نمر\w+|عدد|number|no\.?|لوحت\w+|تكسي|حقه|السيارة|السياره|الباص|المركبة|الأردن)){0,4}[ :/-]{0,4}[(]?(?P<value>"
+    + r"(?:[ :/-]{1,4}(?:رقم\w{0,2}|نمر\w+|عدد|number|no\.?|لوحت\w+|تكسي|حقه"
+    + r"|السيارة|السياره|الباص|المركبة|الأردن)){0,4}[ :/-]{0,4}[(]?(?P<value>"
     + rf"{_CITY} (?:[A-Z]{{1,2}} |\d{{1,2}} )?\d{{3,6}}(?: {_PLATE_LETTER}| [A-Z]{{1,3}})?"
     + rf"|{_PLATE_LETTER}(?: ?{_PLATE_LETTER}){{0,2}} \d{{1,2}} \d{{3,5}}"
     + rf"|{_PLATE_LETTER}(?: {_PLATE_LETTER}){{0,2}} ?\d{{3,6}}|{_PLATE_LETTER}{{2,3}} ?\d{{3,4}}"
@@ -238,7 +246,7 @@ def _lettered(text: str) -> Iterator[Found]:
 
 
 def _bare(text: str) -> Iterator[Found]:
-    """Digits without separators: an identity number by its check digits, its subject, or for want of another reading."""
+    """Digits without separators: told by check digits, by their subject, or taken for want of another reading."""
     for match in _BARE.finditer(text):
         digits, start, end = match[0], match.start(), match.end()
         subject = _subject(text, start)
@@ -255,7 +263,9 @@ def _bare(text: str) -> Iterator[Found]:
 
 def _arab_mobile(digits: str) -> bool:
     """A telephone number with its country code and no plus: 966 5..., 20 1..., 962 7..., 971 5..., 964 7..."""
-    return bool(re.fullmatch(r"9665\d{8}|201[0125]\d{8}|9627[789]\d{7}|9715\d{8}|9647\d{9}|212[67]\d{8}|213[567]\d{8}", digits))
+    return bool(
+        re.fullmatch(r"9665\d{8}|201[0125]\d{8}|9627[789]\d{7}|9715\d{8}|9647\d{9}|212[67]\d{8}|213[567]\d{8}", digits)
+    )
 
 
 def _own_check(digits: str) -> bool:
@@ -280,7 +290,12 @@ def _subject(text: str, start: int) -> str | None:
     last = None
     for match in _SUBJECT.finditer(text, max(0, start - _REACH), start):
         # A bare "number" does not overrule the word that it belongs to: the number of the identity card.
-        if match[0] in ("رقم", "رقمي", "رقمه", "رقمها", "نمرة") and last in ("identity", "account", "passport", "reference"):
+        if match[0] in ("رقم", "رقمي", "رقمه", "رقمها", "نمرة") and last in (
+            "identity",
+            "account",
+            "passport",
+            "reference",
+        ):
             continue
         last = match.lastgroup
     return last
