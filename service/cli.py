@@ -39,7 +39,7 @@ from service.store import back_up, open_store
 from service.store import restore as restore_backup
 from service.writing import WRITERS
 
-_TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools", "jinja2")
+_TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools")
 
 
 class _ExtendableGroup(click.Group):

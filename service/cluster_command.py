@@ -20,10 +20,10 @@ from models.tagger import Options
 from nlp.errors import ClusteringError, ReadingError, UnknownFormatError
 from nlp.reading import Columns, read_table
 from nlp.records import Document, Failure
-from service import grouping
 from service.clock import utc_now
-from service.clustering_exports import CLUSTERING_EXPORTS, Told
-from service.consultation import STEPS, Voices, cluster, hear
+from service.clustering_exports import CLUSTERING_EXPORTS
+from service.consultation import STEPS, Told, cluster, comparisons, hear, report
+from service.languages import Language
 
 # Faults that are shown one by one, and topics that the summary shows.
 _FAULTS = 20
@@ -45,7 +45,9 @@ _TOPICS = 40
     type=click.Path(path_type=Path),
     help="File to write: .json has everything, .csv a row a comment, .xlsx sheets. May be given several times.",
 )
-@click.option("--report", type=click.Path(path_type=Path), help="Report to write: one HTML file that needs no network.")
+@click.option(
+    "--report", "page", type=click.Path(path_type=Path), help="Report to write: one HTML file that needs no network."
+)
 @click.option("--title", default="", help="Title of the consultation, for the report; the file's name if not given.")
 @click.option(
     "--language", type=click.Choice(["ar", "en"]), default="ar", help="Language in which the report opens (ar)."
@@ -61,9 +63,9 @@ def cluster_command(
     topics: int | None,
     presets: Path | None,
     outputs: tuple[Path, ...],
-    report: Path | None,
+    page: Path | None,
     title: str,
-    language: str,
+    language: Language,
     masking: bool,
     seed: int,
     bundle: Path,
@@ -82,7 +84,7 @@ def cluster_command(
     options = ClusterOptions(topics=topics, presets=given, seed=seed, model=tagger.name)
     with _shown_progress() as progress:
         voices = hear(documents, masking=masking, progress=progress)
-        tree, failed = cluster(
+        tree, understood = cluster(
             voices,
             lambda some: tagger.classify(some, Options(embedding=True)),
             options,
@@ -93,13 +95,13 @@ def cluster_command(
     told = Told(tree, voices.texts, title, voices.masked, voices.flags)
     for form, output in zip(forms, outputs, strict=True):
         _write(output, CLUSTERING_EXPORTS[form].write(told))
-    if report:
+    if page:
         table = next((output.name for output in outputs if output.suffix.lower() in (".xlsx", ".csv")), "")
-        _write(report, [_report(told, names, language, table).encode("utf-8", "replace")])
-    _summarise(told, names, voices)
-    for comment_id in failed:
+        _write(page, [report(told, utc_now().date(), language, table=table).encode("utf-8", "replace")])
+    _summarise(told)
+    for comment_id in understood.failed:
         click.echo(_printable(f"{comment_id}: the model failed on this comment; it is among the rest"), err=True)
-    if faults or failed:
+    if faults or understood.failed:
         raise SystemExit(1)
 
 
@@ -170,22 +172,7 @@ def _write(path: Path, pieces: Iterator[bytes] | Sequence[bytes]) -> None:
     partial.replace(path)
 
 
-def _report(told: Told, attributes: Sequence[str], language: str, table: str) -> str:
-    comparisons = [grouping.groups_of(told.clustering, name) for name in attributes]
-    return grouping.report(
-        told.clustering,
-        told.texts,
-        title=told.title,
-        made_at=utc_now().date(),
-        language=language,
-        comparisons=comparisons,
-        masked=told.masked,
-        flags=told.flags,
-        full_table=table,
-    )
-
-
-def _summarise(told: Told, attributes: Sequence[str], voices: Voices) -> None:
+def _summarise(told: Told) -> None:
     tree = told.clustering
     console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False)
     console.print(_topics(told.title, tree))
@@ -196,20 +183,22 @@ def _summarise(told: Told, attributes: Sequence[str], voices: Voices) -> None:
     console.print(f"minority views: {len(tree.minorities):,}")
     for one in tree.minorities:
         console.print(_printable(f"  {one.id}: {one.title} ({one.size.voices} voices)"))
-    for attribute in attributes:
-        groups = grouping.groups_of(tree, attribute).groups
+    compared, refused = comparisons(tree)
+    for comparison in compared:
         shown = ", ".join(
             f"{group.group or '(not known)'} {group.size.voices:,}" + (" (too few)" if group.too_small else "")
-            for group in groups
+            for group in comparison.groups
         )
-        console.print(_printable(f"{attribute}: {shown}"))
-    if voices.masked is None:
+        console.print(_printable(f"{comparison.attribute}: {shown}"))
+    for reason in refused:
+        console.print(_printable(f"not compared: {reason}"))
+    if told.masked is None:
         console.print("personal data: not masked")
     else:
-        found = ", ".join(f"{kind} {count:,}" for kind, count in sorted(voices.masked.items()))
+        found = ", ".join(f"{kind} {count:,}" for kind, count in sorted(told.masked.items()))
         console.print(f"personal data masked: {found or 'none found'}")
-    for kind in sorted({kind for kinds in voices.flags.values() for kind in kinds}):
-        console.print(f"flagged as {kind}: {sum(kind in kinds for kinds in voices.flags.values()):,} comments")
+    for kind in sorted({kind for kinds in told.flags.values() for kind in kinds}):
+        console.print(f"flagged as {kind}: {sum(kind in kinds for kinds in told.flags.values()):,} comments")
     for note in tree.notes:
         console.print(_printable(f"note: {note.en}" if not note.about else f"note on {note.about}: {note.en}"))
 

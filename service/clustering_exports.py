@@ -6,34 +6,16 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from openpyxl import Workbook
 
 from models.clustering.records import Clustering, PlacedComment, Size, Topic
+from service.consultation import Told
 from service.exporting import guarded, sheet_cell
 
 Cell = str | int | float
-
-
-@dataclass(frozen=True)
-class Told:
-    """A clustering with what its files tell besides.
-
-    Attributes:
-        clustering: what people said.
-        texts: by id of comment, as they may be shown.
-        title: of the consultation.
-        masked: places that were masked, by kind of personal data; ``None`` if nothing was looked for.
-        flags: kinds of flag by id of comment.
-    """
-
-    clustering: Clustering
-    texts: Mapping[str, str]
-    title: str = ""
-    masked: Mapping[str, int] | None = None
-    flags: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def write_json(told: Told) -> Iterator[bytes]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 
 import numpy as np
 
+from models.clustering.clusterer import Clusterer
+from models.clustering.comparison import compare
 from models.clustering.options import STEPS as GROUPING
 from models.clustering.options import ClusterOptions, Progress
-from models.clustering.records import Clustering, Comment
+from models.clustering.records import Clustering, Comment, Comparison
 from models.heads import Floats
 from nlp.errors import ClusteringError, EmptyTextError
 from nlp.flags import find_flags
@@ -18,7 +21,8 @@ from nlp.masking import mask
 from nlp.personal_data import KINDS, NUMBERS_AND_ADDRESSES
 from nlp.records import Classification, Document, Failure
 from nlp.taxonomy import Taxonomy
-from service import grouping
+from service.consultation_report import render_report
+from service.languages import Language
 
 # What a caller's progress names, in this order.
 STEPS = ("mask", "tag", *GROUPING)
@@ -168,9 +172,28 @@ def _read(
         yield from zip((rows[text] for text in some), results, strict=True)
 
 
+@dataclass(frozen=True)
+class Told:
+    """A clustering with what its report and its files tell besides.
+
+    Attributes:
+        clustering: what people said.
+        texts: by id of comment, as they may be shown.
+        title: of the consultation.
+        masked: places that were masked, by kind of personal data; ``None`` if nothing was looked for.
+        flags: kinds of flag by id of comment.
+    """
+
+    clustering: Clustering
+    texts: Mapping[str, str]
+    title: str = ""
+    masked: Mapping[str, int] | None = None
+    flags: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
 def cluster(
     voices: Voices, classify: Classify, options: ClusterOptions, taxonomy: Taxonomy, progress: Progress
-) -> tuple[Clustering, tuple[str, ...]]:
+) -> tuple[Clustering, Understood]:
     """Group the comments of a consultation.
 
     Args:
@@ -181,10 +204,10 @@ def cluster(
         progress: told the name of each step and the share of all work that lies behind; what it raises ends the work.
 
     Returns:
-        The tree, and the ids of the comments on which the model failed; they lie among the rest.
+        The tree, and what the model made of the comments; those on which it failed lie among the rest.
 
     Raises:
-        ClusteringError: the comments cannot be grouped as asked.
+        ClusteringError: the comments cannot be grouped as asked, or the model failed on all of them.
     """
     understood = understand(voices.comments, classify, progress)
     if len(understood.failed) == sum(bool(comment.text.strip()) for comment in voices.comments):
@@ -195,7 +218,40 @@ def cluster(
     def further(step: str, share: float) -> None:
         progress(step, _TAGGED + (1 - _TAGGED) * share)
 
-    found = grouping.group(
-        options, voices.comments, understood.embeddings, understood.classifications, taxonomy, further
+    tree = Clusterer(options).cluster(
+        voices.comments, understood.embeddings, understood.classifications, taxonomy, further
     )
-    return found, understood.failed
+    return tree, understood
+
+
+def comparisons(clustering: Clustering) -> tuple[list[Comparison], list[str]]:
+    """The groups of every attribute side by side, and why some attributes cannot be compared."""
+    found, refused = [], []
+    for attribute in dict.fromkeys(name for comment in clustering.comments for name in comment.attributes):
+        try:
+            found.append(compare(clustering, attribute))
+        except ClusteringError as error:
+            refused.append(str(error))
+    return found, refused
+
+
+def report(told: Told, made_at: date, language: Language, *, table: str = "") -> str:
+    """The report as one HTML page.
+
+    Args:
+        told: what it tells.
+        made_at: its date.
+        language: that it opens in.
+        table: name of the file that lists every comment.
+    """
+    return render_report(
+        told.clustering,
+        told.texts,
+        title=told.title,
+        made_at=made_at,
+        language=language,
+        comparisons=comparisons(told.clustering)[0],
+        masked=told.masked,
+        flags=told.flags,
+        full_table=table,
+    )

@@ -37,7 +37,7 @@ from models.clustering.records import (
     Topic,
 )
 from nlp.errors import ClusteringError
-from service import grouping
+from service import consultation
 
 
 def _topic(topic_id: str, title: str, members: Sequence[PlacedComment], texts: Mapping[str, str], total: int) -> Topic:
@@ -117,18 +117,18 @@ def _word(text: str) -> str:
     return text.split()[0] if text.split() else ""
 
 
-def _texts(tree: Clustering) -> dict[str, str]:
-    """As the true tree does, this one keeps what it needs of the texts in its state."""
-    words = bytes(tree.state["texts"].load()).decode().split("\x00")
-    return dict(zip((one.id for one in tree.comments), words, strict=True))
+class Clusterer:
+    def __init__(self, options: ClusterOptions) -> None:
+        self.options = options
+
+    def cluster(
+        self, comments: Sequence[Comment], embeddings: Any, found: Any, taxonomy: Any, progress: Any
+    ) -> Clustering:
+        return _group(self.options, comments, embeddings, found, progress)
 
 
-def _state(comments: Sequence[str]) -> dict[str, Array]:
-    return {"texts": Array.of(np.frombuffer("\x00".join(comments).encode(), np.uint8))}
-
-
-def group(
-    options: ClusterOptions, comments: Sequence[Comment], embeddings: Any, found: Any, taxonomy: Any, progress: Any
+def _group(
+    options: ClusterOptions, comments: Sequence[Comment], embeddings: Any, found: Any, progress: Any
 ) -> Clustering:
     assert len(comments) == len(embeddings) == len(found)
     for place, step in enumerate(STEPS):
@@ -140,23 +140,36 @@ def group(
     titles = {topic: word for word, topic in ids.items()} | {OTHER: "أخرى"}
     texts = {one.id: one.text for one in comments}
     method = Method("stub", options.model, options.seed, {}, {})
-    return _tree(placed, titles, texts, method=method, drift=None, state=_state(list(texts.values())))
+    return _tree(placed, titles, texts, method=method, drift=None, state={"vectors": Array.of(np.ones(2, np.float32))})
 
 
-def join(tree: Clustering, comments: Sequence[Comment], embeddings: Any, found: Any, taxonomy: Any) -> Clustering:
-    assert len(comments) == len(embeddings) == len(found)
+def place(
+    tree: Clustering,
+    comments: Sequence[Comment],
+    joining: Sequence[Comment],
+    embeddings: Any,
+    found: Any,
+    taxonomy: Any,
+) -> Clustering:
+    assert [one.id for one in comments] == [one.id for one in tree.comments]
+    assert len(joining) == len(embeddings)
+    assert found.keys() == {one.id for one in (*comments, *joining)}
+    assert tree.state
     titles = {topic.id: topic.title for topic in tree.walk()}
     ids = {title: topic for topic, title in titles.items()}
-    new = [_place(one, ids.get(_word(one.text), OTHER), joined=True) for one in comments]
-    texts = _texts(tree) | {one.id: one.text for one in comments}
+    new = [_place(one, ids.get(_word(one.text), OTHER), joined=True) for one in joining]
+    texts = {one.id: one.text for one in (*comments, *joining)}
     unfit = sum(one.topic == OTHER for one in new) / len(new)
     drift = Drift(Size(len(new), len(new)), unfit, 0.1, 0.5, 0.5, unfit > 0.5, ())
-    return _tree(
-        [*tree.comments, *new], titles, texts, method=tree.method, drift=drift, state=_state(list(texts.values()))
-    )
+    return _tree([*tree.comments, *new], titles, texts, method=tree.method, drift=drift, state=tree.state)
 
 
-def replay(tree: Clustering, edits: Sequence[Edit], texts: Mapping[str, str]) -> Clustering:
+def edited(
+    tree: Clustering, edits: Sequence[Edit], comments: Sequence[Comment], found: Any, taxonomy: Any
+) -> Clustering:
+    texts = {one.id: one.text for one in comments}
+    assert found.keys() == texts.keys() == tree.by_id.keys()
+    assert tree.state
     for edit in edits:
         titles = {topic.id: topic.title for topic in tree.walk()}
         placed = list(tree.comments)
@@ -183,7 +196,9 @@ def replay(tree: Clustering, edits: Sequence[Edit], texts: Mapping[str, str]) ->
     return tree
 
 
-def groups_of(tree: Clustering, attribute: str) -> Comparison:
+def compare(tree: Clustering, attribute: str) -> Comparison:
+    if not any(attribute in one.attributes for one in tree.comments):
+        raise ClusteringError(f"no comment has the attribute {attribute!r}")
     values = Counter(one.attributes.get(attribute, "") for one in tree.comments)
     groups = tuple(Group(value, Size(count, count), count < 5) for value, count in values.most_common())
     shares = {}
@@ -200,11 +215,7 @@ def groups_of(tree: Clustering, attribute: str) -> Comparison:
     return Comparison(attribute, groups, shares, 5)
 
 
-def report(tree: Clustering, texts: Mapping[str, str], *, title: str, language: str, **more: Any) -> str:
-    return f"<!doctype html><html lang={language}><title>{title}</title>{len(texts)} {sorted(more)}"
-
-
 def install(patch: pytest.MonkeyPatch) -> None:
     """Put this grouping in the place of the true one."""
-    for one in (group, join, replay, groups_of, report):
-        patch.setattr(grouping, one.__name__, one)
+    for one in (Clusterer, compare):
+        patch.setattr(consultation, one.__name__, one)
