@@ -71,19 +71,25 @@ class Understood:
     failed: tuple[str, ...]
 
 
-def hear(documents: Sequence[Document], *, masking: bool = True, progress: Progress | None = None) -> Voices:
+def hear(
+    documents: Sequence[Document], *, masking: bool = True, progress: Progress | None = None, first: int = 0
+) -> Voices:
     """Mask personal data in texts, in attributes and in ids that lead to a person, and flag insults and spam.
+
+    A masked id is the comment's place in the list.
 
     Args:
         documents: as read, with their attributes; texts may be empty.
         masking: if not, texts stay as they are.
         progress: told how far it is.
+        first: place of the first of them in a longer list.
 
     Raises:
         ClusteringError: there is no comment, or two have the same id.
         EmptyTextError: all texts are empty.
     """
-    _check(documents)
+    check_documents(documents)
+    taken = {document.id for document in documents}
     counts: Counter[str] = Counter()
     flags: dict[str, tuple[str, ...]] = {}
     known: dict[str, tuple[str, Mapping[str, int], tuple[str, ...]]] = {}
@@ -105,7 +111,10 @@ def hear(documents: Sequence[Document], *, masking: bool = True, progress: Progr
                 attributes[name] = hidden.text
                 counts.update(hidden.counts)
             if telling := mask(comment_id, _TELLING).counts:
-                comment_id = f"comment {place + 1}"
+                comment_id = f"comment {first + place + 1}"
+                while comment_id in taken:
+                    comment_id += "*"
+                taken.add(comment_id)
                 counts.update(telling)
         if kinds:
             flags[comment_id] = kinds
@@ -113,7 +122,13 @@ def hear(documents: Sequence[Document], *, masking: bool = True, progress: Progr
     return Voices(tuple(comments), dict(counts) if masking else None, flags)
 
 
-def _check(documents: Sequence[Document]) -> None:
+def check_documents(documents: Sequence[Document]) -> None:
+    """Refuse what is no consultation.
+
+    Raises:
+        ClusteringError: there is no comment, or two have the same id.
+        EmptyTextError: all texts are empty.
+    """
     if not documents:
         raise ClusteringError("there is no comment", expected="at least one")
     twice = [one for one, count in Counter(document.id for document in documents).items() if count > 1]

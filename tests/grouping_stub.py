@@ -37,7 +37,7 @@ from models.clustering.records import (
     Topic,
 )
 from nlp.errors import ClusteringError
-from service import consultation
+from service import clustering_edits, clusterings, consultation
 
 
 def _topic(topic_id: str, title: str, members: Sequence[PlacedComment], texts: Mapping[str, str], total: int) -> Topic:
@@ -196,7 +196,7 @@ def edited(
     return tree
 
 
-def compare(tree: Clustering, attribute: str) -> Comparison:
+def compare(tree: Clustering, attribute: str, *, subtopics: bool = False) -> Comparison:
     if not any(attribute in one.attributes for one in tree.comments):
         raise ClusteringError(f"no comment has the attribute {attribute!r}")
     values = Counter(one.attributes.get(attribute, "") for one in tree.comments)
@@ -217,5 +217,11 @@ def compare(tree: Clustering, attribute: str) -> Comparison:
 
 def install(patch: pytest.MonkeyPatch) -> None:
     """Put this grouping in the place of the true one."""
-    for one in (Clusterer, compare):
-        patch.setattr(consultation, one.__name__, one)
+    for module, name in (
+        (consultation, "Clusterer"),
+        (consultation, "compare"),
+        (clusterings, "compare"),
+        (clustering_edits, "place"),
+        (clustering_edits, "edited"),
+    ):
+        patch.setattr(module, name, globals()[name])

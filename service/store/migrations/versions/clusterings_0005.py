@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("attributes", sa.JSON(), nullable=False),
         sa.Column("flags", sa.JSON(), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("topic", sa.Text(), nullable=True),
         sa.Column("subtopic", sa.Text(), nullable=True),
         sa.Column("campaign", sa.Text(), nullable=True),
@@ -62,9 +63,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("clustering_key", "position", name="pk_clustering_comments"),
-        sa.UniqueConstraint(
-            "clustering_key", "comment_id", name="uq_clustering_comments_clustering_key_comment_id"
-        ),
+        sa.UniqueConstraint("clustering_key", "comment_id", name="uq_clustering_comments_clustering_key_comment_id"),
     )
     op.create_index("ix_clustering_comments_clustering_key_topic", "clustering_comments", ["clustering_key", "topic"])
 
