@@ -37,31 +37,22 @@ _SUBJECTS = {
         ),
     },
 }
-_FILLERS = [
-    "قرب السوق القديم",
-    "خلف المستشفى الكبير",
-    "جنب الجسر الجديد",
-    "حي الزهور كله",
-    "منطقتنا الشمالية منسية",
-    "قريتنا تعاني كثيرا",
-    "نرجو حلا سريعا",
-    "أين البلدية منا",
-    "تعبنا من الشكوى",
-    "كلمناهم ألف مرة",
-    "صبرنا نفد والله",
-    "نتمنى الرد قريبا",
-]
+_FILLERS = (
+    "قرب السوق القديم/خلف المستشفى الكبير/جنب الجسر الجديد/حي الزهور كله/منطقتنا الشمالية منسية/قريتنا تعاني كثيرا",
+    "نرجو حلا سريعا/أين البلدية منا/تعبنا من الشكوى/كلمناهم ألف مرة/صبرنا نفد والله/نتمنى الرد قريبا",
+)
 DIMENSIONS = 24
 
 
 def authored(seed: int = 0) -> tuple[list[Comment], np.ndarray, list[str], list[str]]:
     """Comments, embeddings, subjects and parts: 300 comments, all different."""
     random = np.random.default_rng(seed)
+    fillers = [filler for line in _FILLERS for filler in line.split("/")]
     comments, rows, subjects, parts = [], [], [], []
     axis = 3
     for number, (subject, inner) in enumerate(_SUBJECTS.items()):
         for part, said in inner.items():
-            every = list(product(combinations(said.split("/"), 2), _FILLERS))
+            every = list(product(combinations(said.split("/"), 2), fillers))
             for place in sorted(random.choice(len(every), 50, replace=False)):
                 (first, second), filler = every[place]
                 region = {"region": ("north", "south")[len(rows) % 2]}

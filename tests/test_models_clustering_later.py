@@ -57,7 +57,7 @@ def test_new_comments_join_and_no_old_one_moves(tree: Clustering) -> None:
     assert grown.by_id["n1"].topic == _topic_of(tree, "water")
     assert grown.by_id["n2"].argument == "k0"
     assert grown.by_id["n3"].topic == OTHER
-    assert (grown.size.voices, grown.size.arguments) == (303, 302)
+    assert (grown.size.voices, grown.size.arguments) == (303, tree.size.arguments + 2)
     assert [topic.id for topic in grown.topics] == [topic.id for topic in tree.topics]
     assert grown.drift is not None
     assert not grown.drift.drifted
@@ -67,8 +67,29 @@ def test_new_comments_join_and_no_old_one_moves(tree: Clustering) -> None:
 
 def test_comments_on_something_else_are_called_drift(tree: Clustering) -> None:
     random = np.random.default_rng(2)
-    strange = [f"صيد السمك في الميناء والقوارب رقم {number} {'شباك' * (number % 5)}" for number in range(40)]
-    texts = [f"{text} {' '.join(random.choice(['موج', 'ريح', 'بحر', 'مرسى', 'رصيف'], 4))}" for text in strange]
+    sea = [
+        "صيد",
+        "سمك",
+        "ميناء",
+        "قارب",
+        "شباك",
+        "موج",
+        "ريح",
+        "بحر",
+        "مرسى",
+        "رصيف",
+        "ملح",
+        "جزيرة",
+        "سفينة",
+        "غواص",
+        "لؤلؤ",
+        "شاطئ",
+        "مد",
+        "جزر",
+        "عاصفة",
+        "منارة",
+    ]
+    texts = [" ".join(random.choice(sea, 6, replace=False)) for _ in range(40)]
     grown = place(
         tree,
         _COMMENTS,

@@ -86,7 +86,9 @@ def count_phrases(words: Sequence[Words]) -> PhraseCounts:
     if not len(frequent):
         frequent = np.arange(len(columns))
     names = list(columns)
-    keys = [names[column] for column in frequent]
+    # In the order of their names, so that ties come out the same in whatever order the comments are.
+    frequent = np.array(sorted(frequent.tolist(), key=names.__getitem__), np.int64)
+    keys = [names[column] for column in frequent.tolist()]
     lengths = np.array([len(one) for one in keys], np.int64)
     return PhraseCounts(words, keys, lengths, matrix[:, frequent])
 
