@@ -52,7 +52,7 @@ _ADJECTIVE_AFTER = re.compile(
 )
 _THING = frozenset(("شي", "شيء", "حاجه", "كذبه", "وهم", "خدعه", "مرض", "مكان", "برنامج", "تطبيق"))
 _QUESTION = frozenset(("هل", "سواء", "مهما"))
-_NAMING = frozenset(("اسمي", "المدعو", "المدعوه", "يدعي", "تدعي"))
+_NAMING = frozenset(("اسمي", "المدعو", "المدعوه"))
 _NAMED = frozenset(("اسمه", "اسمها", "اسمو", "اسمهم"))
 _WEAK_INTRODUCTIONS = frozenset(("انا", "معكم", "معاكم", "معك", "معاك", "معكو", "باسم"))
 _AFTER_NAME = frozenset(("من", "عندي", "عمري", "بدي", "ابي", "عايز", "اريد", "اسكن", "ساكن", "ساكنه", "طالب", "طالبه"))
@@ -419,7 +419,12 @@ class _ArabicNames:
     def _unknown_name(self, index: int) -> int:
         """``اسمي`` and a word that no list knows: a name, if the sentence goes on as after a name."""
         form, gap = self.forms[index], self.words.gap(index - 1)
-        if "." in gap or self._bare(index - 1) not in _NAMING or len(form) < 3 or not form.isalpha():
+        if (
+            any(sign in gap for sign in '.«"(')
+            or self._bare(index - 1) not in _NAMING
+            or len(form) < 3
+            or not form.isalpha()
+        ):
             return index
         if form in _words("not_names") or form.startswith(("ال", "ي", "ت", "ب", "و")) or self.roles[index]:
             return index
