@@ -2,7 +2,7 @@
 
     render_report(clustering, texts, title, made_at) -> str
 
-``page.html.jinja`` is its text, ``page.css`` its look, ``page.js`` its list, map and switches, ``wording.yaml`` its
+``page.html.jinja`` is its text, ``page.css`` its look, ``page.js`` its list, map and switches, ``wording.json`` its
 words in both languages.
 """
 

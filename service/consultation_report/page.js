@@ -40,10 +40,11 @@
     svg.append(shape);
     return svg;
   };
+  const named = (topic) => [isolate(topics[topic].number), topics[topic].number && " ", isolate(topics[topic].title)];
   const topicLine = (topic) => {
     const line = make("span");
     if (topic < 0) return line;
-    line.append(sign(topic), isolate(`${topics[topic].number} `), isolate(topics[topic].title));
+    line.append(sign(topic), ...named(topic));
     return line;
   };
 
@@ -147,7 +148,7 @@
     facts.append(source, topicLine(comments.topic[index]));
     if (comments.subtopic[index] >= 0) {
       const part = make("span");
-      part.append(isolate(`${topics[comments.subtopic[index]].number} `), isolate(topics[comments.subtopic[index]].title));
+      part.append(...named(comments.subtopic[index]));
       facts.append(part);
     }
     for (const text of badges(index)) facts.append(make("span", "badge", text));

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from models.clustering.records import Clustering, Comparison, Size, Topic
@@ -31,9 +33,11 @@ from service.consultation_report.wording import (
     count,
     decimal,
     figure,
+    interval,
     isolated,
     knows,
     percent,
+    points,
     say,
     wording,
 )
@@ -96,11 +100,7 @@ def render_report(
     shown = shown_comments(clustering, texts, most_comments)
     attributes = filterable(clustering.comments)
     style, script = (_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"figure": figure, "percent": percent, "decimal": decimal, "isolated": isolated}
-    environment.globals |= {"say": say, "knows": knows, "count": count, "size": _size, "excerpt": _excerpt}
-    environment.filters |= {"number_of": _number, "stability": _stability, "batches": _batches}
-    return environment.from_string(_FOLDER.joinpath("page.html.jinja").read_text(encoding="utf-8")).render(
+    return _template().render(
         clustering=clustering,
         texts=texts,
         title=title,
@@ -129,6 +129,16 @@ def render_report(
         ),
         data=_embedded(_data(clustering, columns(clustering, shown, attributes, texts, flags), attributes, shown)),
     )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {"say": say, "knows": knows, "count": count, "size": _size, "excerpt": _excerpt}
+    environment.globals |= {"interval": interval}
+    environment.filters |= {"figure": figure, "percent": percent, "decimal": decimal, "isolated": isolated, "points": points}
+    environment.filters |= {"number_of": _number, "stability": _stability, "batches": _batches}
+    return environment.from_string(_FOLDER.joinpath("page.html.jinja").read_text(encoding="utf-8"))
 
 
 def _check(clustering: Clustering, comparisons: Sequence[Comparison], language: str) -> None:
@@ -228,4 +238,6 @@ def _excerpt(text: str) -> tuple[str, bool]:
 
 
 def _batches(items: Sequence[Any], most: int) -> list[Sequence[Any]]:
-    return [items[start : start + most] for start in range(0, len(items), most)]
+    """Parts of nearly equal length, none longer than ``most``."""
+    length = math.ceil(len(items) / math.ceil(len(items) / most)) if items else most
+    return [items[start : start + length] for start in range(0, len(items), length)]

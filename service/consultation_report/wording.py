@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from markupsafe import Markup
 
 LANGUAGES = ("ar", "en")
 
-_FILE = Path(__file__).with_name("wording.yaml")
+_FILE = Path(__file__).with_name("wording.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Said:
 
 @cache
 def wording() -> Mapping[str, Any]:
-    """All strings as ``wording.yaml`` holds them."""
-    words: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    """All strings as ``wording.json`` holds them."""
+    words: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
     return words
 
 
@@ -89,10 +89,19 @@ def figure(number: int) -> str:
     return f"{number:,}"
 
 
-def percent(share: float, *, signed: bool = False) -> Markup:
-    """A share as a percentage, with one decimal below ten percent; isolated, so that its sign stays on its side."""
-    digits = 1 if 0 < abs(share) < 0.0995 else 0
-    return isolated(f"{share:{'+' if signed else ''}.{digits}%}".replace("-", "−"))
+def percent(share: float) -> Markup:
+    """A share as a percentage, with one decimal below ten percent."""
+    return isolated(f"{_hundredths(share):g}%")
+
+
+def interval(low: float, high: float) -> Markup:
+    """Two shares as a range of percentages, the lower one on the left in both languages."""
+    return isolated(f"{_hundredths(low):g}–{_hundredths(high):g}%")
+
+
+def points(difference: float) -> Markup:
+    """A difference of shares in percentage points, with its sign."""
+    return isolated(f"{_hundredths(difference):+g}".replace("-", "−"))
 
 
 def decimal(number: float) -> Markup:
@@ -103,6 +112,10 @@ def decimal(number: float) -> Markup:
 def isolated(text: str) -> Markup:
     """Signs and digits that keep their order inside Arabic."""
     return Markup('<bdi dir="ltr">{}</bdi>').format(text)
+
+
+def _hundredths(share: float) -> float:
+    return round(100 * share, 1 if abs(share) < 0.0995 else 0)
 
 
 def _both(form: Callable[[str], Markup]) -> Said:
