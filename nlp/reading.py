@@ -1,19 +1,19 @@
-"""From files to documents: text, JSONL, CSV, folders and standard input.
+"""From files to documents: text, JSONL, CSV, Excel workbooks, folders and standard input.
 
 Reading never stops at a bad item: it yields a :class:`~nlp.records.Failure` that names the item, and goes on.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from nlp.errors import EmptyTextError, InvalidTextError, ReadingError, TextTooLongError, UnknownFormatError
 from nlp.records import Document, Failure
+from nlp.tables import Row, csv_rows, formula_error, sheet_rows
 
 MOST_CHARACTERS = 1_000_000
 """Longest text that is taken, in characters: about 500 printed pages."""
@@ -33,7 +33,8 @@ TEXT_COLUMNS = (
 )
 """Columns and keys that are looked for when none is named, in this order."""
 
-_SUFFIXES = (".txt", ".md", ".jsonl", ".csv", ".tsv")
+_TABLES = (".jsonl", ".csv", ".tsv", ".xlsx")
+_SUFFIXES = (".txt", ".md", *_TABLES)
 # Signatures of files that are no text, to say by name what was found.
 _SIGNATURES = {
     b"%PDF": "a PDF",
@@ -43,6 +44,23 @@ _SIGNATURES = {
     b"\xd0\xcf\x11\xe0": "an old Office document",
     b"\x1f\x8b": "a gzip file",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is read of a table.
+
+    Attributes:
+        text: key or column that holds the text; found among :data:`TEXT_COLUMNS` if ``None``.
+        id: key or column that holds the id; ``id`` if there is one, else the place in the file.
+        attributes: columns that are kept beside each text.
+        empty: rows without a text are documents too.
+    """
+
+    text: str | None = None
+    id: str | None = None
+    attributes: tuple[str, ...] = ()
+    empty: bool = False
 
 
 def check_text(text: str, most_characters: int = MOST_CHARACTERS) -> None:
@@ -83,7 +101,7 @@ def read_documents(
     """Read every document of a file or folder.
 
     Args:
-        source: a text file (one document), a JSONL or CSV file (one a row), or a folder (all of them, sorted).
+        source: a text file (one document), a JSONL, CSV or XLSX file (one a row), or a folder (all of them, sorted).
         text_column: key or column that holds the text; found among :data:`TEXT_COLUMNS` if not given.
         id_column: key or column that holds the id; ``id`` if there is one, else the place in the file.
 
@@ -93,15 +111,16 @@ def read_documents(
     Raises:
         ReadingError: the source does not exist, or a named column does not.
     """
+    columns = Columns(text_column, id_column)
     if source.is_dir():
         files = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
         if not files:
             raise ReadingError(f"the folder {source} holds no file", expected="files to classify")
         for path in files:
             name = path.relative_to(source).as_posix()
-            yield from _read_file(path, name, text_column, id_column, in_folder=True)
+            yield from _read_file(path, name, columns, in_folder=True)
     elif source.exists():
-        yield from _read_file(source, source.name, text_column, id_column, in_folder=False)
+        yield from _read_file(source, source.name, columns, in_folder=False)
     else:
         raise ReadingError(f"{source} does not exist", expected="a file or a folder")
 
@@ -115,7 +134,7 @@ def read_stream(
     if isinstance(text, Failure):
         yield text
     elif text.lstrip().startswith("{"):
-        yield from _read_jsonl(data, "stdin", text_column, id_column)
+        yield from _read_jsonl(data, "stdin", Columns(text_column, id_column))
     else:
         yield _document("stdin", text)
 
@@ -132,13 +151,72 @@ def read_bytes(
         id_column: as there.
 
     Raises:
-        UnknownFormatError: the kind is not known, or a named column is not there.
+        ReadingError: the kind is not known, a named column is not there, or the rows cannot be told apart.
     """
+    yield from _read_bytes(data, name, Columns(text_column, id_column))
+
+
+def read_table(source: Path, columns: Columns) -> Iterator[Document | Failure]:
+    """Read the rows of a JSONL, CSV, TSV or XLSX file, with their attributes.
+
+    Args:
+        source: the file.
+        columns: what is read of it.
+
+    Yields:
+        Documents in order; a failure in the place of each row that cannot be read.
+
+    Raises:
+        ReadingError: the file cannot be read, it is no table, a named column is not in it, or its rows cannot be told
+            apart.
+    """
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise ReadingError(f"{source}: {error.strerror}", expected="a file that can be read") from error
+    yield from read_table_bytes(data, source.name, columns)
+
+
+def read_table_bytes(data: bytes, name: str, columns: Columns) -> Iterator[Document | Failure]:
+    """Read the rows of a table that is in memory; see :func:`read_table`."""
+    suffix = Path(name).suffix.lower()
+    if suffix not in _TABLES:
+        raise UnknownFormatError(
+            f"{name}: files of kind {suffix or '(no suffix)'} hold no table of comments",
+            expected="one of " + ", ".join(_TABLES),
+            remedy="save it as XLSX, or as CSV in UTF-8",
+        )
+    missing = set(columns.attributes) if suffix == ".jsonl" else set()
+    for item in _read_bytes(data, name, columns):
+        if isinstance(item, Failure):
+            if item.id == name:
+                raise item.error
+        else:
+            missing -= item.attributes.keys()
+        yield item
+    if missing:
+        raise UnknownFormatError(
+            f"{name}: no line has the keys {sorted(missing)}",
+            expected="the names of attributes, as the lines have them",
+            remedy="name them with --attributes (attributes over HTTP)",
+        )
+
+
+def _read_bytes(data: bytes, name: str, columns: Columns) -> Iterator[Document | Failure]:
     suffix = Path(name).suffix.lower()
     if suffix == ".jsonl":
-        yield from _read_jsonl(data, name, text_column, id_column)
+        yield from _read_jsonl(data, name, columns)
+    elif suffix == ".xlsx":
+        if data:
+            yield from _read_rows(sheet_rows(data, name), name, columns)
+        else:
+            yield Failure(name, EmptyTextError(f"{name} is empty", expected="a header and rows"))
     elif suffix in (".csv", ".tsv"):
-        yield from _read_csv(data, name, text_column, id_column, tab=suffix == ".tsv")
+        text = _decode(data, name)
+        if isinstance(text, Failure):
+            yield text
+        else:
+            yield from _read_rows(csv_rows(text, name, tab=suffix == ".tsv"), name, columns)
     elif suffix in _SUFFIXES:
         text = _decode(data, name)
         yield text if isinstance(text, Failure) else _document(name, text)
@@ -150,16 +228,14 @@ def read_bytes(
         )
 
 
-def _read_file(
-    path: Path, name: str, text_column: str | None, id_column: str | None, *, in_folder: bool
-) -> Iterator[Document | Failure]:
+def _read_file(path: Path, name: str, columns: Columns, *, in_folder: bool) -> Iterator[Document | Failure]:
     known = path.suffix.lower() in _SUFFIXES
     try:
         data = path.read_bytes() if known else b""
-        yield from read_bytes(data, name, text_column=text_column, id_column=id_column)
+        yield from _read_bytes(data, name, columns)
     except OSError as error:
         yield Failure(name, ReadingError(f"{name}: {error.strerror}", expected="a readable file"))
-    except UnknownFormatError as error:
+    except ReadingError as error:
         if known and not in_folder:
             raise
         yield Failure(name, error)
@@ -184,17 +260,22 @@ def _decode(data: bytes, name: str) -> str | Failure:
         )
 
 
-def _document(item_id: str, text: Any) -> Document | Failure:
+def _document(
+    item_id: str, text: Any, attributes: Mapping[str, str] | None = None, *, empty: bool = False
+) -> Document | Failure:
+    attributes = attributes or {}
+    if empty and (text is None or (isinstance(text, str) and not text.strip())):
+        return Document(item_id, "", attributes)
     if not isinstance(text, str):
         return Failure(item_id, InvalidTextError(f"{item_id}: the text is {type(text).__name__}", expected="a string"))
     try:
         check_text(text)
     except ReadingError as error:
         return Failure(item_id, type(error)(f"{item_id}: {error.found}", expected=error.expected, remedy=error.remedy))
-    return Document(item_id, text)
+    return Document(item_id, text, attributes)
 
 
-def _read_jsonl(data: bytes, name: str, text_column: str | None, id_column: str | None) -> Iterator[Document | Failure]:
+def _read_jsonl(data: bytes, name: str, columns: Columns) -> Iterator[Document | Failure]:
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not any(line.strip() for line in lines):
         yield Failure(name, EmptyTextError(f"{name} is empty", expected="one JSON object a line"))
@@ -213,46 +294,58 @@ def _read_jsonl(data: bytes, name: str, text_column: str | None, id_column: str 
         if not isinstance(record, dict):
             yield Failure(place, InvalidTextError(f"{place} is a {type(record).__name__}", expected="a JSON object"))
             continue
-        item_id = str(record.get(id_column or "id", place))
-        column = text_column if text_column in record else None if text_column else _text_column(list(record))
+        item_id = str(record.get(columns.id or "id", place))
+        column = columns.text if columns.text in record else None if columns.text else _text_column(list(record))
         if column is None:
-            yield Failure(item_id, _no_text_column(place, list(record), text_column))
+            yield Failure(item_id, _no_text_column(place, list(record), columns.text))
         else:
-            yield _document(item_id, record[column])
+            attributes = {key: _plain(record[key]) for key in columns.attributes if key in record}
+            yield _document(item_id, record[column], attributes, empty=columns.empty)
 
 
-def _read_csv(
-    data: bytes, name: str, text_column: str | None, id_column: str | None, *, tab: bool
-) -> Iterator[Document | Failure]:
-    text = _decode(data, name)
-    if isinstance(text, Failure):
-        yield text
-        return
-    if not text.strip():
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _read_rows(rows: Iterator[Row], name: str, columns: Columns) -> Iterator[Document | Failure]:
+    first = next(rows, None)
+    if first is None:
         yield Failure(name, EmptyTextError(f"{name} is empty", expected="a header line and rows"))
         return
-    header_line = text.split("\n", 1)[0]
-    delimiter = "\t" if tab else max(",;\t", key=header_line.count)
-    csv.field_size_limit(max(csv.field_size_limit(), 64 * MOST_CHARACTERS))
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = [cell.strip() for cell in next(rows)]
-    column = text_column if text_column in header else None if text_column else _text_column(header)
+    if first.error is not None:
+        raise first.error
+    header = [cell.strip() for cell in first.cells]
+    column = columns.text if columns.text in header else None if columns.text else _text_column(header)
     if column is None:
-        raise _no_text_column(name, header, text_column)
-    if id_column and id_column not in header:
-        raise UnknownFormatError(f"{name} has no column {id_column!r}", expected=f"one of {header}")
+        raise _no_text_column(name, header, columns.text)
+    for wanted in (*((columns.id,) if columns.id else ()), *columns.attributes):
+        if wanted not in header:
+            raise UnknownFormatError(f"{name} has no column {wanted!r}", expected=f"one of {header}")
     position = header.index(column)
-    id_position = header.index(id_column or "id") if (id_column or "id") in header else None
+    id_position = header.index(columns.id or "id") if (columns.id or "id") in header else None
+    places = {attribute: header.index(attribute) for attribute in columns.attributes}
     for row in rows:
-        if not any(cell.strip() for cell in row):
-            continue
-        place = f"{name}:{rows.line_num}"
-        item_id = place if id_position is None or id_position >= len(row) else row[id_position] or place
-        if position >= len(row):
-            error = UnknownFormatError(f"{place} has {len(row)} cells", expected=f"{len(header)} as in the header")
+        place, cells = f"{name}:{row.line}", row.cells
+        item_id = place if id_position is None or id_position >= len(cells) else cells[id_position] or place
+        error = row.error
+        if error is None and position in row.formulas:
+            error = formula_error(name, row.formulas[position])
+        elif error is None and (position >= len(cells) and not columns.empty):
+            error = UnknownFormatError(f"{place} has {len(cells)} cells", expected=f"{len(header)} as in the header")
+        if error is None and any(cell.strip() for cell in cells[len(header) :]):
+            error = UnknownFormatError(
+                f"{place} has {len(cells)} cells",
+                expected=f"{len(header)} as in the header",
+                remedy="quote the cells that hold a separator",
+            )
+        if error is not None:
             yield Failure(item_id, error)
         else:
-            yield _document(item_id, row[position])
+            attributes = {key: cells[at] if at < len(cells) else "" for key, at in places.items()}
+            text = cells[position] if position < len(cells) else ""
+            yield _document(item_id, text, attributes, empty=columns.empty)
 
 
 def _text_column(columns: list[str]) -> str | None:

@@ -16,10 +16,12 @@ class Document:
     Attributes:
         id: the caller's id, or one made from the place of the text (``file.csv:12``).
         text: the raw text, as read.
+        attributes: what a table says beside it, by the names of the columns that were asked for.
     """
 
     id: str
     text: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

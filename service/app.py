@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 import nlp
 from models.tagger import Tagger
-from service import about, audits, jobs, problems, reviews, sessions, similar, submissions, webhooks
+from service import about, audits, clusterings, jobs, problems, reviews, sessions, similar, submissions, webhooks
 from service.access import Access, require_credentials
 from service.answers import Batch, read_upload
 from service.clock import Clock, utc_now
@@ -36,6 +36,8 @@ router = APIRouter()
 # Whether the service is ready is asked on threads of its own, and answered within so many seconds.
 _PROBE_THREADS = 2
 _PROBE_SECONDS = 3
+# Small sets of comments that are grouped at a time; others wait.
+_CLUSTERING_THREADS = 2
 
 
 @router.post("/v1/classify", response_model=ClassifyResponse, tags=["classify"])
@@ -138,9 +140,15 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
     app.state.clock = clock
     app.state.metrics = figures
     app.state.probing = CapacityLimiter(_PROBE_THREADS)
+    app.state.clustering = CapacityLimiter(_CLUSTERING_THREADS)
     # The last is the first that a request meets. A slow sender takes no place among the requests in progress.
     app.add_middleware(ConcurrencyLimit, most=settings.most_at_once)
-    app.add_middleware(BodyLimit, most_bytes=settings.most_bytes, seconds=settings.body_seconds)
+    app.add_middleware(
+        BodyLimit,
+        most_bytes=settings.most_bytes,
+        seconds=settings.body_seconds,
+        large_bytes=settings.most_cluster_bytes,
+    )
     app.add_middleware(Gate, cookie=settings.session_cookie)
     app.add_middleware(SecurityHeaders, documentation_policy=documentation_policy(app))
     app.add_middleware(AnswerLanguage)
@@ -153,6 +161,7 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
         submissions.router,
         reviews.router,
         similar.router,
+        clusterings.router,
         jobs.router,
         webhooks.router,
         audits.router,

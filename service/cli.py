@@ -28,6 +28,7 @@ from service.writing import WRITERS
 
 # Commands whose modules are imported when they are called: a command that tags texts needs no database.
 _LATE = {
+    "cluster": "service.cluster_command",
     "keys": "service.access_commands",
     "users": "service.access_commands",
     "reviews": "service.store_commands",
@@ -35,7 +36,7 @@ _LATE = {
     "backup": "service.store_commands",
     "restore": "service.store_commands",
 }
-_TRAIN_EXTRA = ("torch", "transformers", "datasets", "sklearn", "onnx", "tqdm", "scipy", "camel_tools", "jinja2")
+_TRAIN_EXTRA = ("torch", "transformers", "datasets", "onnx", "tqdm", "camel_tools")
 
 
 class _ExtendableGroup(click.Group):

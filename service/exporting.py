@@ -133,7 +133,7 @@ def write_xlsx(texts: Iterable[ReviewedText], taxonomy: Taxonomy) -> Iterator[by
     sheet.freeze_panes = "B2"
     sheet.append(_columns(taxonomy))
     for text in texts:
-        sheet.append([_sheet_cell(sheet, cell) for cell in _row(text, taxonomy)])
+        sheet.append([sheet_cell(sheet, cell) for cell in _row(text, taxonomy)])
     with tempfile.TemporaryFile() as file:
         book.save(file)
         file.seek(0)
@@ -141,9 +141,12 @@ def write_xlsx(texts: Iterable[ReviewedText], taxonomy: Taxonomy) -> Iterator[by
             yield chunk
 
 
-def _sheet_cell(sheet: Any, value: str | int) -> Any:
-    if isinstance(value, int) or not value:
-        return value or None
+def sheet_cell(sheet: Any, value: str | int | float) -> Any:
+    """A cell of a write-only sheet that no program runs: a number, or text cut to what a cell takes."""
+    if not isinstance(value, str):
+        return value
+    if not value:
+        return None
     value = ILLEGAL_CHARACTERS_RE.sub("\ufffd", value)
     units = value.encode("utf-16-le")
     if len(units) > 2 * _CELL_UNITS:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from service.schemas import ItemIn, ModelOut, OptionsIn
-from service.store.records import Delivery, DeliveryState, Job, JobState, Webhook
+from service.store.records import Delivery, DeliveryState, Job, JobKind, JobState, Webhook
 
 # Ids that the service makes. What is not of this form was never one, and some of it no database takes.
 MadeId = Annotated[str, StringConstraints(pattern="^[0-9a-z]{1,64}$")]
@@ -24,6 +24,7 @@ class JobOut(BaseModel):
     """A job and how far it is."""
 
     id: str
+    kind: JobKind
     state: JobState
     created: datetime
     updated: datetime
@@ -40,6 +41,7 @@ class JobOut(BaseModel):
         """On the wire."""
         return cls(
             id=job.id,
+            kind=job.kind,
             state=job.state,
             created=job.created,
             updated=job.updated,
@@ -49,8 +51,14 @@ class JobOut(BaseModel):
             failed=job.failed,
             model=None if job.model is None else ModelOut.model_validate_json(job.model),
             problem=job.problem,
-            result=f"/v1/jobs/{job.id}/result" if job.state.ended else None,
+            result=_result(job) if job.state.ended else None,
         )
+
+
+def _result(job: Job) -> str:
+    if job.kind is JobKind.CLUSTER:
+        return f"/v1/clusterings/{job.options['clustering']}"
+    return f"/v1/jobs/{job.id}/result"
 
 
 EVENTS = ("job.finished", "job.failed", "job.cancelled", "submission.confirmed")

@@ -24,7 +24,7 @@ from service.preconditions import KeyDep, repeatable, replayed, response_of
 from service.schemas import FileQuery, OptionsIn
 from service.settings import Settings
 from service.store import Store
-from service.store.records import Answer, Job, Repeatable, Scope
+from service.store.records import Answer, Job, JobKind, Repeatable, Scope
 from service.working import Background, announce
 
 router = APIRouter(tags=["jobs"])
@@ -147,6 +147,12 @@ def get_result(job_id: MadeId, store: StoreDep, caller: CallerDep) -> StreamingR
     """The answers of a job that has ended, as JSONL in the order of its items; what was not done is not there."""
     with store.read() as reader:
         job = _own(reader.jobs.get(job_id), caller)
+    if job.kind is not JobKind.CLASSIFY:
+        raise JobError(
+            f"the job is of the kind {job.kind}",
+            expected="one that tags texts",
+            remedy=f"its result is at /v1/clusterings/{job.options['clustering']}",
+        )
     if not job.state.ended:
         raise JobError(
             f"the job is {job.state}: {job.done} of {job.total} items are done",

@@ -10,6 +10,8 @@ from service.scopes import PROBES, Open, operation_of
 
 # Of a body that anyone may send: the name and password of a sign-in.
 _MOST_OF_ANYONE = 16_384
+# Operations that take a consultation at once.
+_LARGE = frozenset({"/v1/cluster", "/v1/cluster/file", "/v1/clusterings/{clustering_id}/comments"})
 
 
 class ConcurrencyLimit:
@@ -43,11 +45,13 @@ class BodyLimit:
         app: what lies behind.
         most_bytes: larger ones are answered 413, with or without a content length.
         seconds: within which a body must have come; 408 after them.
+        large_bytes: takes the place of ``most_bytes`` for the comments of a consultation.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, most_bytes: int, seconds: float, large_bytes: int) -> None:
         self._app = app
         self._most_bytes = most_bytes
+        self._large_bytes = large_bytes
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,8 +60,12 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         most = self._most_bytes
-        if operation_of(scope["method"], scope["path"]).need is Open.ANYONE:
+        name = "most_bytes"
+        operation = operation_of(scope["method"], scope["path"])
+        if operation.need is Open.ANYONE:
             most = min(most, _MOST_OF_ANYONE)
+        elif operation.path in _LARGE:
+            most, name = max(most, self._large_bytes), "most_cluster_bytes"
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         chunks: list[bytes] = []
         size = int(declared) if declared.isdigit() and int(declared) > most else 0
@@ -76,7 +84,7 @@ class BodyLimit:
             await problem_response(problem(408, detail))(scope, receive, send)
             return
         if size > most:
-            detail = f"the request body is over {most:,} bytes (most_bytes); send fewer texts at a time"
+            detail = f"the request body is over {most:,} bytes ({name}); send fewer texts at a time"
             await problem_response(problem(413, detail))(scope, receive, send)
             return
         await self._app(scope, _replay(b"".join(chunks), receive), send)

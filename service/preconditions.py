@@ -5,18 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Header, Response
 
 from nlp.errors import PreconditionError
 from service.callers import CallerDep
-from service.store.records import Answer, Repeatable, Submission
+from service.store.records import Answer, Repeatable
 
 
-def etag(submission: Submission) -> str:
-    """The entity tag of a submission as it is now; every change gives another."""
-    return f'"{submission.key}.{submission.version}"'
+class Versioned(Protocol):
+    """What is stored, and changes."""
+
+    @property
+    def key(self) -> int:
+        """Of the row; never given twice."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Rises when anything changes."""
+        ...
+
+
+def etag(stored: Versioned) -> str:
+    """The entity tag of a submission or a clustering as it is now; every change gives another."""
+    return f'"{stored.key}.{stored.version}"'
 
 
 @dataclass(frozen=True)
@@ -24,29 +38,27 @@ class Condition:
     """Under which a write is wanted.
 
     Attributes:
-        if_match: entity tags, one of which the submission must have, or ``*`` for any.
-        if_none_match: ``*`` if there must not be such a submission yet.
+        if_match: entity tags, one of which it must have, or ``*`` for any.
+        if_none_match: ``*`` if there must not be any such yet.
     """
 
     if_match: str | None = None
     if_none_match: str | None = None
 
-    def check(self, submission: Submission | None) -> None:
+    def check(self, stored: Versioned | None) -> None:
         """Let the write go on, or not.
 
         Raises:
-            PreconditionError: the submission is not as the caller last read it.
+            PreconditionError: the submission or clustering is not as the caller last read it.
         """
-        present = None if submission is None else etag(submission)
-        remedy = "read the submission again and decide on what it is now"
+        present = None if stored is None else etag(stored)
+        remedy = "read it again and decide on what it is now"
         if self.if_match is not None and not _names(self.if_match, present):
             raise PreconditionError(
-                f"the submission is now {present or 'absent'}", expected=f"If-Match {self.if_match}", remedy=remedy
+                f"it is now {present or 'absent'}", expected=f"If-Match {self.if_match}", remedy=remedy
             )
         if self.if_none_match is not None and _names(self.if_none_match, present):
-            raise PreconditionError(
-                f"the submission is there, as {present}", expected="none (If-None-Match)", remedy=remedy
-            )
+            raise PreconditionError(f"it is there, as {present}", expected="none (If-None-Match)", remedy=remedy)
 
 
 def _names(tags: str, present: str | None) -> bool:
@@ -54,7 +66,7 @@ def _names(tags: str, present: str | None) -> bool:
 
 
 async def _condition(
-    if_match: Annotated[str | None, Header(description="Entity tag that the submission must have.")] = None,
+    if_match: Annotated[str | None, Header(description="Entity tag that it must have.")] = None,
     if_none_match: Annotated[str | None, Header(description="* to write only what is not there yet.")] = None,
 ) -> Condition:
     return Condition(if_match, if_none_match)

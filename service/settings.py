@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     job_threads: int = Field(
         default=1, ge=0, description="Threads of the service that work on jobs; 0 leaves them to musannif worker."
     )
+    most_cluster_comments: int = Field(
+        default=500, ge=1, description="Most comments that are grouped while the client waits; a job groups more."
+    )
+    most_job_comments: int = Field(default=100_000, ge=1, description="Most comments of one consultation.")
+    most_cluster_bytes: int = Field(
+        default=100_000_000, ge=1024, description="Most bytes in one request body with the comments of a consultation."
+    )
     most_job_items: int = Field(default=10_000, ge=1, description="Most texts in one job.")
     job_lease_seconds: float = Field(
         default=60.0, gt=0, description="Seconds after which the part of a job that a worker took is given to another."

@@ -19,6 +19,7 @@ from nlp.errors import MusannifError, StoreBusyError
 from nlp.records import Classification, Document, Failure
 from service.answers import answer_of
 from service.clock import Clock
+from service.clustering_work import ClusterWork
 from service.delivery import Sender
 from service.job_schemas import JobOut
 from service.model import Model
@@ -26,7 +27,7 @@ from service.queueing import Threads
 from service.rounds import Rounds
 from service.settings import Settings
 from service.store import Store
-from service.store.records import DeliveryState, Job, JobPart, JobState
+from service.store.records import DeliveryState, Job, JobKind, JobPart, JobState
 from service.store.writing import Writer
 
 JOB_ENDED = {
@@ -41,6 +42,7 @@ _PART_CHARACTERS = 32_000
 # Messages that wait to be posted, and threads that post them: a receiver that does not answer holds up no job.
 _MESSAGES = 20
 _POSTERS = 2
+_CLUSTERERS = 1
 # Seconds between two looks for what is lost, due or too old, and for submissions without an embedding.
 _SWEEP_SECONDS = 5.0
 _EMBED_SECONDS = 60.0
@@ -57,6 +59,7 @@ class Background:
         settings: of the service.
         queue: wakes those who work on jobs.
         post: wakes those who post messages to webhooks.
+        clusterings: wakes those who make clusterings.
         store: says what is to be done, and keeps what was.
         model: gives the model in use.
         clock: dates what is written.
@@ -68,6 +71,7 @@ class Background:
         settings: Settings,
         queue: Huey,
         post: Huey,
+        clusterings: Huey,
         store: Store,
         model: Callable[[], Model],
         clock: Clock,
@@ -76,6 +80,7 @@ class Background:
         self._settings = settings
         self._queue = queue
         self._post = post
+        self._clusterings = clusterings
         self._store = store
         self._model = model
         self._clock = clock
@@ -87,11 +92,18 @@ class Background:
         self._embedded: tuple[Model | None, int] = (None, 0)
         self._job = queue.task(name="job")(self._work)
         self._message = post.task(name="message")(self._deliver)
+        work = ClusterWork(store, model, clock, self._lease, self._stopping, announce)
+        self._clustering = clusterings.task(name="clustering")(work.work)
 
     def start(self, threads: int) -> None:
         """Start to work."""
         if threads:
-            self._threads = [Threads(self._queue, threads), Threads(self._post, _POSTERS)]
+            # A clustering takes long: texts of other jobs do not wait for it.
+            self._threads = [
+                Threads(self._queue, threads),
+                Threads(self._post, _POSTERS),
+                Threads(self._clusterings, _CLUSTERERS),
+            ]
             for some in self._threads:
                 some.start()
             # On threads of their own: they wait behind no part of a job.
@@ -108,6 +120,7 @@ class Background:
             some.stop(graceful=True)
         self._queue.storage.close()
         self._post.storage.close()
+        self._clusterings.storage.close()
 
     def check(self) -> None:
         """Raise if the queue does not answer."""
@@ -116,6 +129,10 @@ class Background:
     def wake(self) -> None:
         """Tell the workers of a part that waits; if the queue fails, :meth:`sweep` finds it."""
         self._send(self._job)
+
+    def wake_clustering(self) -> None:
+        """Tell the workers of a clustering that waits; if the queue fails, :meth:`sweep` finds it."""
+        self._send(self._clustering)
 
     def _send(self, task: Any, *arguments: Any) -> None:
         try:
@@ -128,20 +145,22 @@ class Background:
 
         Every process does it: what is due is taken in one transaction, by whoever comes first.
         """
-        told = self._queue.storage.queue_size()
+        told, told_of_clusterings = (queue.storage.queue_size() for queue in (self._queue, self._clusterings))
         room = max(0, _MESSAGES - self._post.storage.queue_size())
         with self._store.write(self._clock()) as writer:
             for job in writer.jobs.reclaim():
                 if job.state.ended:
                     announce(writer, job)
-            waiting = writer.jobs.waiting()
+            waiting, clusterings = writer.jobs.waiting(), writer.jobs.waiting(JobKind.CLUSTER)
             patience = timedelta(seconds=2 * _MESSAGES * self._settings.webhook_seconds)
             messages = writer.webhooks.take_due(lease=patience, limit=room)
             age = timedelta(days=self._settings.job_days)
             writer.webhooks.forget(age)
-            forgotten = writer.jobs.forget(age)
+            forgotten = writer.jobs.forget(age) + writer.clusterings.forget(age)
         for _ in range(waiting - told):
             self.wake()
+        for _ in range(clusterings - told_of_clusterings):
+            self.wake_clustering()
         for sequence, tries in messages:
             self._send(self._message, sequence, tries)
         if forgotten:

@@ -58,7 +58,7 @@ def test_a_migration_starts_from_an_empty_file_and_is_not_repeated(tmp_path: Pat
     before = path.stat().st_size
     open_store(str(path)).close()
     assert path.stat().st_size == before
-    assert sqlite3.connect(path).execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+    assert sqlite3.connect(path).execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
 
 
 def test_sqlite_is_opened_with_its_guards(tmp_path: Path) -> None:

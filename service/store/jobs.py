@@ -10,18 +10,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from nlp.errors import JobError, NotStoredError
-from service.store.records import Job, JobItem, JobPart, JobState
-from service.store.tables import JobItemRow, JobRow
+from service.store.records import Job, JobItem, JobKind, JobPart, JobState, JobStep
+from service.store.tables import ClusteringCommentRow, ClusteringRow, JobItemRow, JobRow
 
 # A job of which so many parts in a row were lost with their workers fails: its texts may be what kills them.
 MOST_LOSSES = 5
 
 _OPEN = (JobState.QUEUED.value, JobState.RUNNING.value)
-_WAITING = (JobRow.state.in_(_OPEN), JobRow.taken.is_(False))
+
+
+def _waiting(kind: JobKind) -> tuple[ColumnElement[bool], ...]:
+    return JobRow.state.in_(_OPEN), JobRow.taken.is_(False), JobRow.kind == kind.value
 
 
 class Jobs:
@@ -62,9 +65,14 @@ class Jobs:
         """How many jobs have not ended."""
         return self._session.scalar(select(func.count()).where(JobRow.state.in_(_OPEN))) or 0
 
-    def waiting(self) -> int:
-        """How many jobs have a part that no worker has taken."""
-        return self._session.scalar(select(func.count()).where(*_WAITING)) or 0
+    def waiting(self, kind: JobKind = JobKind.CLASSIFY) -> int:
+        """How many jobs of a kind have a part that no worker has taken."""
+        return self._session.scalar(select(func.count()).where(*_waiting(kind))) or 0
+
+    def find(self, job_id: str | None) -> Job | None:
+        """A job, or ``None``: it may have been removed."""
+        row = None if job_id is None else self._session.get(JobRow, job_id)
+        return None if row is None else _job_of(row)
 
     def _row(self, job_id: str) -> JobRow:
         row = self._session.get(JobRow, job_id)
@@ -92,6 +100,8 @@ class JobWriter(Jobs):
         options: Mapping[str, Any],
         *,
         owner: str,
+        kind: JobKind = JobKind.CLASSIFY,
+        total: int | None = None,
     ) -> Job:
         """Keep a new job.
 
@@ -101,6 +111,8 @@ class JobWriter(Jobs):
                 tagged are answered already.
             options: of the tagger.
             owner: who sent it.
+            kind: what it does.
+            total: of what it works on, where that is not its items.
         """
         rows = [
             JobItemRow(job_id=job_id, position=position, item_id=item_id, text=text, answer=answer)
@@ -114,13 +126,16 @@ class JobWriter(Jobs):
             options=dict(options),
             created=self._at,
             updated=self._at,
-            total=len(rows),
+            total=len(rows) if total is None else total,
             done=refused,
             failed=refused,
             turn=0,
             taken=False,
             losses=0,
             due=self._at,
+            kind=kind.value,
+            steps=[],
+            share=0.0,
         )
         self._session.add(row)
         self._session.flush()
@@ -136,10 +151,9 @@ class JobWriter(Jobs):
             most_items: of the part.
             most_characters: after which it takes no further item.
         """
-        row = self._session.scalars(select(JobRow).where(*_WAITING).order_by(JobRow.due, JobRow.id).limit(1)).first()
+        row = self._next(JobKind.CLASSIFY, lease)
         if row is None:
             return None
-        row.state, row.taken, row.due = JobState.RUNNING.value, True, self._at + lease
         waiting = self._session.scalars(
             select(JobItemRow)
             .where(JobItemRow.job_id == row.id, JobItemRow.answer.is_(None))
@@ -154,6 +168,60 @@ class JobWriter(Jobs):
                 break
             items.append(item)
         return JobPart(_job_of(row), tuple(items))
+
+    def take_whole(self, *, lease: timedelta) -> Job | None:
+        """Take the clustering that has waited longest; ``None`` if none waits. Whoever takes it begins anew.
+
+        Args:
+            lease: how long it is the worker's own, unless it is renewed.
+        """
+        row = self._next(JobKind.CLUSTER, lease)
+        if row is None:
+            return None
+        row.steps, row.share, row.done, row.updated = [], 0.0, 0, self._at
+        self._session.execute(
+            update(ClusteringRow).where(ClusteringRow.job_id == row.id).values(state=row.state, updated=self._at)
+        )
+        self._session.flush()
+        return _job_of(row)
+
+    def report(self, job_id: str, turn: int, steps: Sequence[str], share: float, *, lease: timedelta) -> bool:
+        """Say how far a clustering is, and keep it; false if the turn has passed, or the job has ended.
+
+        Args:
+            job_id: of the job.
+            turn: in which it was taken.
+            steps: names of all that have begun.
+            share: of the work that lies behind.
+            lease: how long from now it is the worker's own.
+        """
+        row = self._held(job_id, turn)
+        if row is None:
+            return False
+        new = [{"name": name, "at": self._at.isoformat()} for name in steps[len(row.steps) :]]
+        row.steps, row.share, row.due = [*row.steps, *new], share, self._at + lease
+        return True
+
+    def give_back(self, job_id: str, turn: int) -> None:
+        """Let another worker have a clustering that was not finished; this is no loss."""
+        row = self._held(job_id, turn)
+        if row is not None:
+            row.taken, row.turn, row.updated, row.due = False, turn + 1, self._at, row.created
+
+    def finish(self, job_id: str, turn: int, *, model: str) -> Job | None:
+        """End a clustering that is made; ``None`` if the turn has passed.
+
+        Args:
+            job_id: of the job.
+            turn: in which it was taken.
+            model: that read the texts.
+        """
+        row = self._held(job_id, turn)
+        if row is None:
+            return None
+        row.model, row.share, row.done = model, 1.0, row.total
+        self._end(row, JobState.FINISHED)
+        return _job_of(row)
 
     def renew(self, job_id: str, turn: int, *, lease: timedelta) -> bool:
         """Keep a part that is worked on; false if the turn has passed, or the job has ended.
@@ -211,9 +279,9 @@ class JobWriter(Jobs):
             row.taken = False
             row.updated, row.due = self._at, row.created
             if row.losses >= MOST_LOSSES:
+                place = f"the step {row.steps[-1]['name']}" if row.steps else f"the items after the first {row.done}"
                 row.problem = (
-                    f"{row.losses} workers in a row were lost at the items after the first {row.done}; "
-                    "the log of the service has the details"
+                    f"{row.losses} workers in a row were lost at {place}; the log of the service has the details"
                 )
                 self._end(row, JobState.FAILED)
         self._session.flush()
@@ -254,13 +322,23 @@ class JobWriter(Jobs):
         Raises:
             NotStoredError: there is none with this id.
         """
-        self._session.delete(self._row(job_id))
+        row = self._row(job_id)
+        if row.kind == JobKind.CLUSTER.value and row.state in _OPEN:
+            self._end(row, JobState.CANCELLED)
+        self._session.delete(row)
         self._session.flush()
 
     def forget(self, age: timedelta) -> int:
         """Remove jobs that ended longer ago; gives how many."""
         old = delete(JobRow).where(JobRow.state.not_in(_OPEN), JobRow.updated < self._at - age)
         return len(self._session.scalars(old.returning(JobRow.id)).all())
+
+    def _next(self, kind: JobKind, lease: timedelta) -> JobRow | None:
+        query = select(JobRow).where(*_waiting(kind)).order_by(JobRow.due, JobRow.id).limit(1)
+        row = self._session.scalars(query).first()
+        if row is not None:
+            row.state, row.taken, row.due = JobState.RUNNING.value, True, self._at + lease
+        return row
 
     def _held(self, job_id: str, turn: int) -> JobRow | None:
         row = self._session.get(JobRow, job_id)
@@ -274,6 +352,15 @@ class JobWriter(Jobs):
         self._session.execute(
             update(JobItemRow).where(JobItemRow.job_id == row.id, JobItemRow.answer.is_(None)).values(text=None)
         )
+        if row.kind == JobKind.CLUSTER.value and state is not JobState.FINISHED:
+            mine = ClusteringRow.job_id == row.id
+            self._session.execute(
+                update(ClusteringRow)
+                .where(mine)
+                .values(state=state.value, problem=row.problem, updated=self._at, version=ClusteringRow.version + 1)
+            )
+            keys = select(ClusteringRow.key).where(mine)
+            self._session.execute(delete(ClusteringCommentRow).where(ClusteringCommentRow.clustering_key.in_(keys)))
         self._session.flush()
 
 
@@ -296,4 +383,7 @@ def _job_of(row: JobRow) -> Job:
         model=row.model,
         problem=row.problem,
         turn=row.turn,
+        kind=JobKind(row.kind),
+        steps=tuple(JobStep(step["name"], datetime.fromisoformat(step["at"])) for step in row.steps),
+        share=row.share,
     )

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from nlp.errors import RepeatError
 from nlp.records import Evidence, Span, Tag
 from service.store import audit
+from service.store.clusterings import Clusterings
 from service.store.credentials import Credentials
 from service.store.embeddings import Embeddings
 from service.store.jobs import Jobs
@@ -93,6 +94,11 @@ class Reader:
     def jobs(self) -> Jobs:
         """What is asked of jobs."""
         return Jobs(self._session)
+
+    @property
+    def clusterings(self) -> Clusterings:
+        """What is asked of clusterings."""
+        return Clusterings(self._session)
 
     @property
     def webhooks(self) -> Webhooks:

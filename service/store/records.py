@@ -316,6 +316,26 @@ class JobState(StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
+class JobKind(StrEnum):
+    """What a job does: tag texts, part by part, or make a clustering, in one piece."""
+
+    CLASSIFY = "classify"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class JobStep:
+    """A step that a job has begun.
+
+    Attributes:
+        name: of the step.
+        at: when it began.
+    """
+
+    name: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class JobItem:
     """An item of a job.
@@ -351,6 +371,9 @@ class Job:
         model: name and versions of the one that answered last, as JSON.
         problem: why it failed.
         turn: number of the next part; see :class:`~service.store.tables.JobRow`.
+        kind: what it does.
+        steps: that it has begun, in order, where it has named steps.
+        share: of the work of these steps that lies behind, in ``[0, 1]``.
     """
 
     id: str
@@ -366,6 +389,9 @@ class Job:
     model: str | None
     problem: str | None
     turn: int
+    kind: JobKind = JobKind.CLASSIFY
+    steps: tuple[JobStep, ...] = ()
+    share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,3 +480,103 @@ class Similar:
 
     external_id: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClustering:
+    """A clustering as it is kept, without its tree.
+
+    Attributes:
+        key: of the row; never given twice.
+        id: made by the service.
+        owner: who sent the comments.
+        title: of the consultation.
+        state: ``finished`` once there is a tree; else that of its job.
+        job_id: of the job that makes it, if one does.
+        problem: why there is no tree.
+        options: of :class:`~models.clustering.options.ClusterOptions`, as plain data.
+        left_out: what was said of the rows that could not be read.
+        created: when the comments came.
+        updated: when anything of it last changed.
+        version: rises when anything changes.
+        total: comments.
+        masked: places that were masked, by kind of personal data.
+        model: that read the texts; empty until it has.
+    """
+
+    key: int
+    id: str
+    owner: str
+    title: str
+    state: JobState
+    job_id: str | None
+    problem: str | None
+    options: Mapping[str, Any]
+    left_out: tuple[str, ...]
+    created: datetime
+    updated: datetime
+    version: int
+    total: int
+    masked: Mapping[str, int]
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredComment:
+    """A comment of a clustering.
+
+    Attributes:
+        position: in the order in which they came, from 0.
+        id: of the sender.
+        text: masked, once it is grouped.
+        attributes: of the sender.
+        flags: kinds of flag that the text has.
+        tags: ids and scores of its labels, by level.
+        place: where it lies, as plain data without id and attributes; ``None`` until it is grouped.
+    """
+
+    position: int
+    id: str
+    text: str
+    attributes: Mapping[str, str]
+    flags: tuple[str, ...] = ()
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    place: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommentFilters:
+    """Which comments of a clustering are wanted; what is ``None`` or empty does not narrow.
+
+    Attributes:
+        topic: id of a topic, a sub-topic, or ``other``.
+        campaign: its id.
+        minority: its id.
+        attributes: names and values; a comment has all of them.
+    """
+
+    topic: str | None = None
+    campaign: str | None = None
+    minority: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EditEntry:
+    """An entry in the list of edits of a clustering.
+
+    Attributes:
+        number: from 1.
+        at: when.
+        actor: who.
+        edit: as plain data; ``None`` where an earlier edit is undone.
+        undoes: number of that one.
+        live: it is an edit, and nobody undid it.
+    """
+
+    number: int
+    at: datetime
+    actor: str
+    edit: Mapping[str, Any] | None
+    undoes: int | None
+    live: bool

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -239,6 +240,9 @@ class JobRow(Base):
     taken: Mapped[bool]
     losses: Mapped[int] = mapped_column(Integer)
     due: Mapped[datetime] = mapped_column(UtcTime)
+    kind: Mapped[str] = mapped_column(Text, server_default="classify")
+    steps: Mapped[list[dict[str, str]]] = mapped_column(JSON, server_default="[]")
+    share: Mapped[float] = mapped_column(Float, server_default="0")
 
 
 class JobItemRow(Base):
@@ -284,3 +288,66 @@ class DeliveryRow(Base):
     due: Mapped[datetime] = mapped_column(UtcTime)
     status: Mapped[int | None] = mapped_column(Integer)
     problem: Mapped[str | None] = mapped_column(Text)
+
+
+class ClusteringRow(Base):
+    """A clustering. ``tree`` is what is shown, without the places of comments; ``made`` is the tree before edits."""
+
+    __tablename__ = "clusterings"
+    # A key is never given again, so that a cursor or an ETag of a deleted row means nothing else.
+    __table_args__ = (UniqueConstraint("id"), Index(None, "job_id"), {"sqlite_autoincrement": True})
+
+    key: Mapped[int] = mapped_column(_Key, primary_key=True)
+    id: Mapped[str] = mapped_column(Text)
+    owner: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    job_id: Mapped[str | None] = mapped_column(Text)
+    problem: Mapped[str | None] = mapped_column(Text)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)
+    left_out: Mapped[list[str]] = mapped_column(JSON)
+    created: Mapped[datetime] = mapped_column(UtcTime)
+    updated: Mapped[datetime] = mapped_column(UtcTime)
+    version: Mapped[int] = mapped_column(Integer)
+    total: Mapped[int] = mapped_column(Integer)
+    masked: Mapped[dict[str, int]] = mapped_column(JSON)
+    model: Mapped[str] = mapped_column(Text)
+    tree: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
+    made: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+
+
+class ClusteringCommentRow(Base):
+    """A comment of a clustering: as it was sent until it is grouped, and with its personal data masked from then on."""
+
+    __tablename__ = "clustering_comments"
+    __table_args__ = (UniqueConstraint("clustering_key", "comment_id"), Index(None, "clustering_key", "topic"))
+
+    clustering_key: Mapped[int] = mapped_column(
+        _Key, ForeignKey("clusterings.key", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    comment_id: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    attributes: Mapped[dict[str, str]] = mapped_column(JSON)
+    flags: Mapped[list[str]] = mapped_column(JSON)
+    tags: Mapped[dict[str, Any]] = mapped_column(JSON)
+    topic: Mapped[str | None] = mapped_column(Text)
+    subtopic: Mapped[str | None] = mapped_column(Text)
+    campaign: Mapped[str | None] = mapped_column(Text)
+    minority: Mapped[str | None] = mapped_column(Text)
+    place: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class ClusteringEditRow(Base):
+    """An edit of a clustering, or that an earlier one is undone. Rows are only ever added."""
+
+    __tablename__ = "clustering_edits"
+
+    clustering_key: Mapped[int] = mapped_column(
+        _Key, ForeignKey("clusterings.key", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(UtcTime)
+    actor: Mapped[str] = mapped_column(Text)
+    edit: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    undoes: Mapped[int | None] = mapped_column(Integer)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from nlp.errors import NotStoredError
 from service.store import audit
+from service.store.clusterings import ClusteringWriter
 from service.store.credentials import CredentialChanges
 from service.store.embeddings import EmbeddingWriter
 from service.store.jobs import JobWriter
@@ -181,6 +182,11 @@ class Writer(Reader):
     def jobs(self) -> JobWriter:
         """What changes jobs."""
         return JobWriter(self._session, self._at)
+
+    @property
+    def clusterings(self) -> ClusteringWriter:
+        """What changes clusterings."""
+        return ClusteringWriter(self._session, self._at)
 
     @property
     def webhooks(self) -> WebhookWriter:
