@@ -1,26 +1,37 @@
-"""Personal data in a text: telephone numbers, identity numbers, IBANs, e-mail addresses and handles."""
+"""Personal data in a text, so that it can be masked before anything is shown or passed on.
+
+What is personal is decided here for the whole house:
+
+* Personal: a number, address, plate or account that leads to one person, and the name of a private person, also of an
+  employee, doctor, teacher, judge or police officer whom the writer complains about or thanks.
+* Not personal: names of places, bodies and works that are made of a person's name (King Fahd Hospital), holders of the
+  highest offices by office or by name (king, minister, governor, member of parliament), figures of religion, history
+  and culture, hotlines of institutions, family names and tribes that stand alone, figures, dates and law numbers.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from nlp.charmaps import load
+from nlp.personal_names import find_names
+from nlp.personal_numbers import find_numbers
 from nlp.records import Span
 
-_DIGITS = str.maketrans(load()["digits"])
-# Numbers that nobody can have: all digits equal, or a plain run. Authors use them as obviously false ones.
-_FALSE = re.compile(r"(\d)\1{4,}|1234567|0{4,}")
-_PATTERNS = {
-    "e-mail": re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"),
-    "handle": re.compile(r"(?<![\w@])@(?!user\b)\w{3,}"),
-    "IBAN": re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"),
-    # International, or a national mobile number: nine digits and more, with the separators people write.
-    "telephone": re.compile(
-        r"(?<![\d,.])(?:\+|00)\d(?:[ -]?\d){8,13}(?![\d,.]\d)|(?<![\d,.])0\d(?:[ -]?\d){7,9}(?![\d,.]?\d)"
-    ),
-    "identity number": re.compile(r"(?<![\d,.])\d{9,14}(?![\d,.]?\d)"),
-}
+NUMBERS_AND_ADDRESSES = frozenset(
+    {
+        "telephone",
+        "identity number",
+        "IBAN",
+        "payment card",
+        "e-mail",
+        "handle",
+        "profile",
+        "plate",
+        "passport",
+    }
+)
+KINDS = NUMBERS_AND_ADDRESSES | {"name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class PersonalData:
     """One finding.
 
     Attributes:
-        kind: what it looks like.
+        kind: what it looks like, one of :data:`KINDS`.
         span: where it stands in the text.
     """
 
@@ -36,14 +47,21 @@ class PersonalData:
     span: Span
 
 
-def find_personal_data(text: str) -> tuple[PersonalData, ...]:
-    """Find what looks like personal data, in order, without overlap; obviously false numbers are left out."""
-    western = text.translate(_DIGITS)
-    found: list[PersonalData] = []
-    for kind, pattern in _PATTERNS.items():
-        for match in pattern.finditer(western):
-            span = Span(*match.span())
-            overlaps = any(span.start < other.span.end and other.span.start < span.end for other in found)
-            if not overlaps and not _FALSE.search(re.sub(r"\D", "", match[0])):
-                found.append(PersonalData(kind, span))
-    return tuple(sorted(found, key=lambda one: one.span.start))
+def find_personal_data(text: str, kinds: Collection[str] = KINDS) -> tuple[PersonalData, ...]:
+    """Find what looks like personal data.
+
+    Args:
+        text: the raw text.
+        kinds: what to look for.
+
+    Returns:
+        The findings in the order of the text, without overlap.
+    """
+    found = [one for one in find_numbers(text) if one[0] in kinds]
+    if "name" in kinds:
+        taken = bytearray(len(text))
+        for _, start, end in found:
+            taken[start:end] = b"\1" * (end - start)
+        found += [("name", start, end) for start, end in find_names(text) if not any(taken[start:end])]
+    found.sort(key=lambda one: one[1])
+    return tuple(PersonalData(kind, Span(start, end)) for kind, start, end in found)

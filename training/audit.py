@@ -10,7 +10,8 @@ from typing import Any
 
 from models.bundle import sha256_of, write_json
 from nlp.errors import CorpusError, ReadingError
-from nlp.personal_data import find_personal_data
+from nlp.personal_data import NUMBERS_AND_ADDRESSES, find_personal_data
+from nlp.personal_numbers import obviously_false
 from nlp.reading import read_documents
 from nlp.records import Document, LabelledText
 from nlp.taxonomy import Taxonomy
@@ -60,8 +61,9 @@ def audit_corpus(corpus: Path, taxonomy: Taxonomy, *, against: Sequence[Path] = 
         if not _SHORTEST <= (words := len(text.text.split())) <= _LONGEST:
             faults.append(f"{place}: {words} words, expected {_SHORTEST} to {_LONGEST}")
         faults += [
-            f"{place}: {found.kind} {text.text[found.span.start : found.span.end]!r}"
-            for found in find_personal_data(text.text)
+            f"{place}: {found.kind} {number!r}"
+            for found in find_personal_data(text.text, NUMBERS_AND_ADDRESSES)
+            if not obviously_false(number := text.text[found.span.start : found.span.end])
         ]
     for pair in near_duplicates([text.text for text in texts]):
         faults.append(f"{places[pair.second]}: near-duplicate of {places[pair.first]} ({pair.likeness:.2f})")
