@@ -47,6 +47,12 @@ _DIALECTS = """
 بقت بقينا يبقى تبقى بقا ولى ولات ولينا لازم ممكن عندنا عندي عندهم عندكم عنده عندها عندو عندك معانا معايا معاك معاه
 معاهم فيها فيه فينا ليا لينا ليهم ليك إلنا النا الهم لإلنا
 """
+_NUMBERS = """
+صفر اثنان اثنين اتنين تنين ثنين زوج جوج ثلاث ثلاثة تلات تلاتة تلاته ثلث أربع أربعة اربع اربعه خمس خمسة ست ستة سبع
+سبعة ثمان ثمانية ثماني تمن تمنية تمان تسع تسعة عشر عشرة عشرين ثلاثين تلاتين أربعين خمسين ستين سبعين ثمانين تسعين مية
+ميه مئة مائة ميتين مئتين ألف الف ألفين آلاف مليون ملايين أولى ثاني ثانية تاني تانية ثالث ثالثة تالت رابع خامس نص نصف
+ربع
+"""
 _OTHERS = """
 the a an and or of to in on at for from with without by is are was were be been not no it its this that these those
 we i you they he she our my your their have has had do does did will would can could should there here as but if so
@@ -60,4 +66,4 @@ pourquoi plus très tout tous toute leur notre mon votre url mention user rt htt
 def stop_words() -> frozenset[str]:
     """All stop words, folded and in lower case."""
     fold = find_recipe("folded")
-    return frozenset(fold(f"{_STANDARD}{_DIALECTS}{_OTHERS}").lower().split())
+    return frozenset(fold(f"{_STANDARD}{_DIALECTS}{_NUMBERS}{_OTHERS}").lower().split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class Clusterer:
         options: what the caller asks for.
     """
 
-    options: ClusterOptions = ClusterOptions()
+    options: ClusterOptions = field(default_factory=ClusterOptions)
 
     def cluster(
         self,
@@ -123,7 +123,7 @@ class Clusterer:
             seed=self.options.seed,
         )
         places = Places.of(vectors, smoothed, grouping.topic, grouping.subtopic, grouping.least_fit)
-        small = find_minorities(vectors, near, np.vstack([places.topic_centres, places.leaf_centres]))
+        small = find_minorities(rows, [said[place] for place in some.tolist()], grouping.topic, self.options.seed)
         tell("describe", _BEHIND["describe"])
         everything = np.zeros((len(arguments.speaker), vectors.shape[1]), np.float32)
         everything[some] = vectors
@@ -145,7 +145,7 @@ class Clusterer:
         layout = lay_out(smoothed, self.options.seed)
         placed = self._place(material, places, grouping, small, layout(smoothed), some)
         topics, other = describe_topics(material, nodes, placed)
-        known = {f"m{n}": (round(one.distance, 4), round(one.cohesion, 4)) for n, one in enumerate(small, start=1)}
+        known = {f"m{number}": round(one.distance, 4) for number, one in enumerate(small, start=1)}
         back = np.argsort(order)
         wordless = sum(place.wordless for place in placed)
         tree = Clustering(

@@ -273,13 +273,13 @@ def describe_campaigns(material: Material, places: Sequence[PlacedComment]) -> t
 
 
 def describe_minorities(
-    material: Material, known: Mapping[str, tuple[float, float]], places: Sequence[PlacedComment]
+    material: Material, known: Mapping[str, float], places: Sequence[PlacedComment]
 ) -> tuple[Minority, ...]:
     """Describe the minorities that comments name, in the order of ``known``.
 
     Args:
         material: what they are drawn from.
-        known: distance and cohesion by id.
+        known: distance by id.
         places: where each comment lies.
     """
     members = {
@@ -296,7 +296,8 @@ def describe_minorities(
         quotes = material.quotes_of(members[one])
         on_map = np.array([(places[number].x, places[number].y) for number in members[one].tolist()])
         x, y = np.median(on_map, axis=0).round(4).tolist()
-        distance, cohesion = known[one]
+        vectors = material.vectors[np.intersect1d(material.arguments_of(members[one]), material.spoken)]
+        centre = centres_of(vectors, np.zeros(len(vectors), np.int64), 1)[0]
         found.append(
             Minority(
                 id=one,
@@ -306,8 +307,8 @@ def describe_minorities(
                 quotes=quotes,
                 size=material.size(members[one]),
                 share=_share(len(members[one]), len(places)),
-                distance=distance,
-                cohesion=cohesion,
+                distance=known[one],
+                cohesion=round(float((vectors @ centre).mean()), 4),
                 comments=tuple(material.comments[number].id for number in members[one].tolist()),
                 x=x,
                 y=y,

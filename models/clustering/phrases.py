@@ -1,4 +1,4 @@
-"""Key phrases and titles: class-based TF-IDF over phrases that are counted by their stems and shown as people wrote them.
+"""Key phrases and titles: class-based TF-IDF over phrases, counted by stems, shown as people wrote them.
 
 A phrase is one to three words that carry a subject, with at most one other word between two of them.
 """
@@ -108,9 +108,14 @@ def key_phrases(
     everywhere = sums.sum(axis=0)
     # c-TF-IDF (Grootendorst 2022): a group is one document; here a phrase counts once an argument.
     rarity = np.log1p(sums.sum() / len(groups) / np.maximum(everywhere, 1))
+    total = sum(len(group) for group in groups)
     found = []
     for group, row in zip(groups, sums, strict=True):
-        weights = row / max(len(group), 1) * rarity * np.array(_LENGTH_WEIGHT)[counts.lengths]
+        share = row / max(len(group), 1)
+        elsewhere = (everywhere - row) / max(total - len(group), 1)
+        # What all siblings say as often does not name this one.
+        own = np.clip(1 - elsewhere / np.maximum(share, 1e-9), 0.01, 1)
+        weights = share * rarity * own * np.array(_LENGTH_WEIGHT)[counts.lengths]
         weights[row < (2 if len(group) > 3 else 1)] = 0
         order = np.lexsort((np.arange(len(weights)), -weights))[:_CONSIDERED]
         chosen = _unlike([int(column) for column in order if weights[column] > 0], counts.keys, row, wanted)
@@ -159,7 +164,7 @@ def _forms(counts: PhraseCounts, group: Numbers, chosen: Sequence[int]) -> dict[
 def _shown(forms: Sequence[str]) -> str:
     """A phrase without the conjunction that grew onto its article."""
     text = " ".join(forms)
-    return text[1:] if text.startswith(("وال", "فال", "ولل")) and len(forms[0]) > 5 else text
+    return text[1:] if text.startswith(("وال", "فال", "ولل")) and len(forms[0]) > 4 else text
 
 
 def title_of(phrases: Sequence[Phrase], quote: str, theme: str = "") -> str:

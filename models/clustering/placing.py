@@ -45,6 +45,8 @@ from nlp.taxonomy import Taxonomy
 
 _SHOWN, _LEAST_WEIGHT, _SHARPNESS = 3, 0.05, 10.0
 _WORST = 20
+# A comment joins a minority if it lies nearly as near to its centre as its members do.
+_NEAR_MINORITY = 0.1
 # The tree no longer fits if so many more of the joined arguments fit nothing than of those it was made from.
 _MORE_UNFIT, _FEWEST = 0.15, 20
 
@@ -371,7 +373,7 @@ def _join_minorities(tree: Clustering, old: Material, vectors: Floats, places: P
     nearest_topic = (vectors @ np.vstack([places.topic_centres, places.leaf_centres]).T).max(axis=1)
     for number, place_ in enumerate(best.tolist()):
         cosine = float(cosines[number, place_])
-        if cosine > nearest_topic[number] and cosine >= 0.9 * tree.minorities[place_].cohesion:
+        if cosine > nearest_topic[number] and cosine >= tree.minorities[place_].cohesion - _NEAR_MINORITY:
             answers[number] = tree.minorities[place_].id
     return answers
 
@@ -404,7 +406,7 @@ def _described(
     matched = match_presets(material, presets)
     placed = tuple(replace(one, presets=given) for one, given in zip(grown.comments, matched, strict=True))
     topics, other = describe_topics(material, nodes_of(tree), placed)
-    known = {one.id: (one.distance, one.cohesion) for one in tree.minorities}
+    known = {one.id: one.distance for one in tree.minorities}
     joined = [number for number, one in enumerate(placed) if one.joined]
     unfit = float(np.mean([fits[number] < places.least_fit for number in added])) if added else 0.0
     before = float(tree.method.measures.get("unfit", 0.0))

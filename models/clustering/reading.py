@@ -19,6 +19,8 @@ _FOREIGN = re.compile(
 )
 # A word, or a sign that ends a phrase. A hashtag's sign and its underscores part words and end nothing.
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)?|[^\w\s#'’\"«»“”-]|\n")
+# Conjunctions and prepositions of one letter grow onto stop words too.
+_GROWN = "وفبلع"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +71,6 @@ def key_of(folded: str) -> str:
     """The stem that a folded word is counted by; empty if it carries no subject."""
     if len(folded) < 2 or not folded.isalpha() or folded in stop_words():
         return ""
-    key = stem(folded)
-    return "" if key in stop_words() else key
+    if folded[0] in _GROWN and folded[1:] in stop_words():
+        return ""
+    return stem(folded)

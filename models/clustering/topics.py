@@ -19,10 +19,11 @@ _MOST_TOPICS = 16
 # Groups are found on at most so many arguments, drawn by seed, and their number is judged on fewer.
 _SAMPLE, _JUDGED = 4000, 1500
 # The smallest number of groups whose silhouette comes so near to the best is taken.
-_NEAR_BEST = 0.97
+_NEAR_BEST = 0.93
 # Below this silhouette nothing falls apart.
 _LEAST_SILHOUETTE = 0.05
-# The rest: what fits its topic worse than nearly all comments fit topics that are not theirs.
+# The rest: what fits its topic worse than nearly all comments fit topics that are not theirs, or lies outside of
+# Tukey's lower fence of all fits. It is never more than this share of the arguments.
 _FOREIGN_QUANTILE = 0.9
 _MOST_OTHER = 0.12
 
@@ -187,8 +188,9 @@ def _fit(vectors: Floats, topic: Numbers, subtopic: Numbers) -> tuple[Floats, fl
             parts = subtopic[members]
             inner = centres_of(vectors[members], parts, int(parts.max()) + 1)
             own[members] = np.maximum(own[members], (vectors[members] * inner[parts]).sum(axis=1))
-    if count < 2:
-        return own, min(0.0, float(np.quantile(own, _MOST_OTHER)))
-    cosines[rows, topic] = np.nan
-    foreign = float(np.nanquantile(cosines, _FOREIGN_QUANTILE))
-    return own, round(min(foreign, float(np.quantile(own, _MOST_OTHER))), 4)
+    low, high = np.quantile(own, [0.25, 0.75])
+    least = float(low - 1.5 * (high - low))
+    if count > 1:
+        cosines[rows, topic] = np.nan
+        least = max(least, float(np.nanquantile(cosines, _FOREIGN_QUANTILE)))
+    return own, round(min(least, float(np.quantile(own, _MOST_OTHER))), 4)

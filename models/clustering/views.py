@@ -133,7 +133,7 @@ def fit_views(embeddings: Floats, words: Sequence[Words], seed: int) -> Views:
     _, strengths, rows = np.linalg.svd(centred - centred.mean(axis=0), full_matrices=False)
     kept = min(_EMBEDDING_DIMENSIONS, int((strengths > 1e-4 * max(strengths.max(initial=0.0), 1e-9)).sum()))
     axes = _signed(rows[:kept].T)
-    grams, idf, word_axes, word_mean = _fit_words([words[place] for place in drawn], seed)
+    grams, idf, word_axes, word_mean = _fit_words([words[place] for place in drawn.tolist()], seed)
     return Views(mean.astype(np.float32), axes, grams, idf, word_axes, word_mean)
 
 
