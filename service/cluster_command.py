@@ -22,7 +22,8 @@ from nlp.reading import Columns, read_table
 from nlp.records import Document, Failure
 from service.clock import utc_now
 from service.clustering_exports import CLUSTERING_EXPORTS
-from service.consultation import STEPS, Told, cluster, comparisons, hear, report
+from service.consultation import STEPS, Told, comparisons, hear, report
+from service.consultation import cluster as cluster_comments
 from service.languages import Language
 
 # Faults that are shown one by one, and topics that the summary shows.
@@ -84,7 +85,7 @@ def cluster(
     options = ClusterOptions(topics=topics, presets=given, seed=seed, model=tagger.name)
     with _shown_progress() as progress:
         voices = hear(documents, masking=masking, progress=progress)
-        tree, understood = cluster(
+        tree, understood = cluster_comments(
             voices,
             lambda some: tagger.classify(some, Options(embedding=True)),
             options,

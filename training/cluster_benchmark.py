@@ -97,9 +97,7 @@ class Benchmark:
     def campaigns(self) -> dict[str, Any]:
         """Copies."""
         background = [*texts_of(self.known.comments), *corpus_comments()]
-        planted = [
-            compare_planted_copies(plant_copies(background, _CAMPAIGNS, _CHANGED, seed)) for seed in self.seeds
-        ]
+        planted = [compare_planted_copies(plant_copies(background, _CAMPAIGNS, _CHANGED, seed)) for seed in self.seeds]
         return {
             "written": compare_written_copies(self.known.campaigns, self.known.comments),
             "planted": {name: spread([one[name] for one in planted]) for name in planted[0]},

@@ -136,7 +136,13 @@ def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals |= {"say": say, "knows": knows, "count": count, "size": _size, "excerpt": _excerpt}
     environment.globals |= {"interval": interval}
-    environment.filters |= {"figure": figure, "percent": percent, "decimal": decimal, "isolated": isolated, "points": points}
+    environment.filters |= {
+        "figure": figure,
+        "percent": percent,
+        "decimal": decimal,
+        "isolated": isolated,
+        "points": points,
+    }
     environment.filters |= {"number_of": _number, "stability": _stability, "batches": _batches}
     return environment.from_string(_FOLDER.joinpath("page.html.jinja").read_text(encoding="utf-8"))
 
