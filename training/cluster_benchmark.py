@@ -18,8 +18,8 @@ from typing import Any
 import click
 
 from models.bundle import DEFAULT_BUNDLE, load_tagger
-from models.encoder import processor_share
 from models.heads import Floats
+from models.processors import processor_share
 from training.baselines import frozen_encoder, mean_embeddings
 from training.cluster_comparison import (
     compare_known,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.encoder import processor_share
 from models.heads import Floats
+from models.processors import processor_share
 from models.tagger import Options, Tagger
 from nlp.records import Classification, Document
 
