@@ -74,8 +74,8 @@ class Encoder(Protocol):
 class OnnxEncoder(Encoder):
     """A BERT encoder as a graph of 8-bit products.
 
-    Every window runs alone: its activations are quantised by their own range, so that a text gets the same
-    states whatever stands beside it in a batch, and nothing is padded. Several windows run at the same time, each on
+    Every window is a run of its own, so that a text gets the same states whatever stands beside it in a batch, and
+    nothing is padded. Several windows run at the same time, each on
     one thread; a single one runs on all of them.
 
     Args:

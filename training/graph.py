@@ -1,7 +1,8 @@
 """A Hugging Face ``BertModel`` as an ONNX graph of 8-bit products, with its weights in safetensors.
 
-Weights of matrices are symmetric 8-bit integers with one scale a column; activations are quantised at run time. The
-graph refers to the weights inside the safetensors file by their place in it, so they exist once.
+Weights of matrices are symmetric 8-bit integers with one scale a column; activations are quantised at run time, each
+token's by their own range. The graph refers to the weights inside the safetensors file by their place in it, so they
+exist once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 from transformers import BertConfig, BertModel
 
@@ -184,6 +185,11 @@ class _Graph:
         self._nodes.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
         return output
 
+    def _number(self, name: str, value: np.generic) -> str:
+        if not any(known.name == name for known in self._initializers):
+            self._initializers.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
     def _integers(self, name: str, values: list[int]) -> str:
         self._initializers.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
         return name
@@ -208,8 +214,26 @@ class _Graph:
         )
 
     def _product(self, hidden: str, name: str) -> str:
-        inputs = [hidden, f"{name}.weight", f"{name}.scale", "", f"{name}.bias"]
-        return self._add("DynamicQuantizeMatMul", inputs, f"{name}.out", domain="com.microsoft")
+        """The product with a matrix, without its bias.
+
+        Every row is quantised by its own range: a few tokens have states far beyond those of the others, and one range
+        for all would leave the others few steps. A row also gets the same values whatever rows are beside it.
+        """
+        highest = self._add("ReduceMax", [hidden], f"{name}.highest", axes=[-1], keepdims=1)
+        lowest = self._add("ReduceMin", [hidden], f"{name}.lowest", axes=[-1], keepdims=1)
+        opposite = self._add("Neg", [lowest], f"{name}.opposite")
+        # Never zero, so that a row of zeros stays one.
+        largest = self._add("Max", [highest, opposite, self._number("tiny", np.float32(1e-12))], f"{name}.largest")
+        step = self._add("Mul", [largest, self._number("steps", np.float32(1 / 127))], f"{name}.step")
+        scaled = self._add("Div", [hidden, step], f"{name}.scaled")
+        unit, middle = self._number("unit", np.float32(1)), self._number("middle", np.uint8(128))
+        quantised = self._add("QuantizeLinear", [scaled, unit, middle], f"{name}.quantised")
+        inputs = [quantised, f"{name}.weight", unit, f"{name}.scale", middle]
+        product = self._add("MatMulIntegerToFloat", inputs, f"{name}.product", domain="com.microsoft")
+        return self._add("Mul", [product, step], f"{name}.floats")
+
+    def _biased(self, hidden: str, name: str) -> str:
+        return self._add("Add", [self._product(hidden, name), f"{name}.bias"], f"{name}.out")
 
     def _skip_norm(self, hidden: str, skip: str, name: str, epsilon: float) -> str:
         # Two nodes: the one that the runtime has for both takes three times as long as they do.
@@ -219,7 +243,7 @@ class _Graph:
 
     def _layer(self, hidden: str, name: str, config: BertConfig) -> str:
         epsilon = float(config.layer_norm_eps)
-        packed = self._product(hidden, f"{name}.attention")
+        packed = self._biased(hidden, f"{name}.attention")
         parts = [f"{name}.{part}" for part in ("query", "key", "value")]
         self._nodes.append(helper.make_node("Split", [packed], parts, name=f"{name}.split", axis=2))
         context = self._add(
@@ -230,10 +254,11 @@ class _Graph:
             num_heads=config.num_attention_heads,
         )
         attended = self._skip_norm(
-            self._product(context, f"{name}.attention_out"), hidden, f"{name}.attention_norm", epsilon
+            self._biased(context, f"{name}.attention_out"), hidden, f"{name}.attention_norm", epsilon
         )
-        wide = self._add("Gelu", [self._product(attended, f"{name}.widen")], f"{name}.gelu", domain="com.microsoft")
-        return self._skip_norm(self._product(wide, f"{name}.narrow"), attended, f"{name}.norm", epsilon)
+        widened = [self._product(attended, f"{name}.widen"), f"{name}.widen.bias"]
+        wide = self._add("BiasGelu", widened, f"{name}.gelu", domain="com.microsoft")
+        return self._skip_norm(self._biased(wide, f"{name}.narrow"), attended, f"{name}.norm", epsilon)
 
 
 class _FloatGraph(_Graph):
@@ -243,5 +268,4 @@ class _FloatGraph(_Graph):
         return self._add("Gather", ["words.weight", "token_ids"], "words")
 
     def _product(self, hidden: str, name: str) -> str:
-        product = self._add("MatMul", [hidden, f"{name}.weight"], f"{name}.product")
-        return self._add("Add", [product, f"{name}.bias"], f"{name}.out")
+        return self._add("MatMul", [hidden, f"{name}.weight"], f"{name}.product")

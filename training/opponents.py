@@ -36,12 +36,12 @@ def sentence_transformer(model: BertModel, tokenizer: PreTrainedTokenizerFast, f
     """Mean embeddings of sentence-transformers in float32; ``None`` where it is not installed."""
     if importlib.util.find_spec("sentence_transformers") is None:
         return None
-    from sentence_transformers import SentenceTransformer, models
+    from sentence_transformers import SentenceTransformer
 
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    transformer = models.Transformer(str(folder))
-    embedder = SentenceTransformer(modules=[transformer, models.Pooling(model.config.hidden_size)], device="cpu")
+    # A plain encoder: the library adds the mean over the tokens.
+    embedder = SentenceTransformer(str(folder), device="cpu")
     return lambda texts: embedder.encode(list(texts), batch_size=_BATCH, show_progress_bar=False)
 
 
