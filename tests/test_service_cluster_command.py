@@ -3,7 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 from openpyxl import Workbook, load_workbook
 
 from models.clustering.records import Clustering
-from models.encoder import EncodedWindow
 from models.stub import StubEncoder
 from models.tagger import Tagger
 from nlp.errors import MusannifError
@@ -132,9 +131,9 @@ class _Counting(StubEncoder):
     def __init__(self) -> None:
         self.read = 0
 
-    def encode(self, text: str) -> Iterator[EncodedWindow]:
+    def windows(self, text: str) -> Sequence[Window]:
         self.read += 1
-        return super().encode(text)
+        return super().windows(text)
 
 
 def test_campaigns_are_counted_by_voices_and_read_once(

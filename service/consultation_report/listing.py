@@ -13,7 +13,7 @@ MOST_COMMENTS = 10_000
 # Characters of one text and of all texts: a report is a file that people e-mail.
 LONGEST_TEXT = 2_000
 MOST_CHARACTERS = 4_000_000
-# A column with more values than this tells persons apart, not groups.
+# A column with more values than this, or whose values come less than twice, tells persons apart, not groups.
 MOST_VALUES = 60
 # The map is drawn on a grid of so many steps a side.
 _GRID = 10_000
@@ -68,7 +68,7 @@ def filterable(comments: Sequence[PlacedComment]) -> tuple[Attribute, ...]:
     return tuple(
         Attribute(name, tuple(value for value, _ in counts.most_common()))
         for name, counts in values.items()
-        if len(counts) <= MOST_VALUES
+        if len(counts) <= min(MOST_VALUES, counts.total() / 2)
     )
 
 
@@ -112,9 +112,10 @@ def columns(
 def _spoken_for(clustering: Clustering) -> set[str]:
     kept = {comment for minority in clustering.minorities for comment in minority.comments}
     kept.update(campaign.comment for campaign in clustering.campaigns)
-    for group in (*clustering.walk(), *clustering.minorities, *clustering.presets):
-        kept.update(quote.comment for quote in group.quotes)
-    return kept
+    quotes = [quote for topic in clustering.walk() for quote in topic.quotes]
+    quotes += [quote for minority in clustering.minorities for quote in minority.quotes]
+    quotes += [quote for preset in clustering.presets for quote in preset.quotes]
+    return kept.union(quote.comment for quote in quotes)
 
 
 def _marks(comment: PlacedComment, flags: Collection[str]) -> str:

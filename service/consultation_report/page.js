@@ -24,6 +24,14 @@
   };
   const isolate = (text) => make("bdi", "", text);
 
+  // Right to left where most letters are: people begin an Arabic comment with a foreign word.
+  const ARABIC = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/g;
+  const LATIN = /[A-Za-z\u00c0-\u024f]/g;
+  const direction = (text) => {
+    const arabic = (text.match(ARABIC) || []).length;
+    return arabic && arabic >= (text.match(LATIN) || []).length ? "rtl" : "ltr";
+  };
+
   // Topics and their signs.
   const roots = new Map(data.roots.map((topic, order) => [topic, order]));
   const place = new Map(topics.map((topic, index) => [topic.id, index]));
@@ -50,25 +58,27 @@
 
   // Search folds what Arabic writers spell in several ways; `starts` leads back to the text as written.
   const SAME = { "أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ؤ": "و", "ئ": "ي", "ى": "ي", "ی": "ي", "ة": "ه", "ک": "ك" };
-  const NOTHING = /[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed\u0621\u200b-\u200f\u202a-\u202e\u2066-\u2069]/;
-  const fold = (text) => {
+  const VARIANT = /[أإآٱؤئىیةک]/g;
+  const DIGIT = /[\u0660-\u0669\u06f0-\u06f9]/g;
+  const NOTHING = /[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed\u0621\u200b-\u200f\u202a-\u202e\u2066-\u2069]/g;
+  const fold = (text) => text
+    .replace(NOTHING, "")
+    .replace(VARIANT, (letter) => SAME[letter])
+    .replace(DIGIT, (digit) => String(digit.charCodeAt(0) & 15))
+    .replace(/\s/g, " ")
+    .toLowerCase();
+  const traced = (text) => {
     let folded = "";
     const starts = [];
     for (let index = 0; index < text.length; index += 1) {
-      let letter = text[index];
-      if (NOTHING.test(letter)) continue;
-      letter = SAME[letter] || letter.toLowerCase();
-      const code = letter.charCodeAt(0);
-      if (code >= 0x660 && code <= 0x669) letter = String(code - 0x660);
-      else if (code >= 0x6f0 && code <= 0x6f9) letter = String(code - 0x6f0);
-      else if (/\s/.test(letter)) letter = " ";
+      const letter = fold(text[index]);
       for (let unit = 0; unit < letter.length; unit += 1) starts.push(index);
       folded += letter;
     }
     return { folded, starts };
   };
   let haystack;
-  const folded = () => (haystack ??= comments.text.map((text, index) => `${fold(text).folded}\n${comments.id[index].toLowerCase()}`));
+  const folded = () => (haystack ??= comments.text.map((text, index) => `${fold(text)}\n${fold(comments.id[index])}`));
 
   // The list.
   const cut = new Set(comments.cut);
@@ -87,7 +97,7 @@
   };
 
   const filter = () => {
-    const query = fold(by("query").value.trim()).folded;
+    const query = fold(by("query").value.trim());
     needles = query.split(" ").filter(Boolean);
     const topic = place.get(by("by-topic").value);
     const [kind, group] = by("by-kind").value.split(" ");
@@ -117,7 +127,7 @@
 
   const marked = (text) => {
     const parts = document.createDocumentFragment();
-    const { folded: plain, starts } = fold(text);
+    const { folded: plain, starts } = needles.length ? traced(text) : { folded: "", starts: [] };
     const spans = [];
     for (const needle of needles) {
       for (let at = plain.indexOf(needle); at >= 0; at = plain.indexOf(needle, at + needle.length)) {
@@ -138,7 +148,7 @@
   const item = (index) => {
     const line = make("li");
     const said = make("p", "words");
-    said.dir = "auto";
+    said.dir = direction(comments.text[index]);
     said.append(comments.text[index] ? marked(comments.text[index]) : make("span", "soft", say("empty")));
     if (cut.has(index)) said.append("… ", make("small", "", say("cut")));
     const facts = make("p", "facts");
@@ -221,13 +231,14 @@
   let current = -1;
 
   const fit = () => {
-    const [width, height] = comments.extent;
-    const scale = Math.min((plane.clientWidth - 2 * MARGIN) / (width || 1), (plane.clientHeight - 2 * MARGIN) / (height || 1));
-    return { scale, left: (plane.clientWidth - width * scale) / 2, top: (plane.clientHeight - height * scale) / 2 };
+    const [wide, high] = comments.extent;
+    const [width, height] = [plane.clientWidth, plane.clientHeight];
+    const scale = Math.min((width - 2 * MARGIN) / (wide || 1), (height - 2 * MARGIN) / (high || 1));
+    return { scale, width, height, high, left: (-wide * scale) / 2, top: (-high * scale) / 2 };
   };
-  const project = (x, y, { scale, left, top }) => [
-    (left + x * scale - plane.clientWidth / 2) * view.zoom + plane.clientWidth / 2 + view.x,
-    (top + (comments.extent[1] - y) * scale - plane.clientHeight / 2) * view.zoom + plane.clientHeight / 2 + view.y,
+  const project = (x, y, { scale, width, height, high, left, top }) => [
+    (left + x * scale) * view.zoom + width / 2 + view.x,
+    (top + (high - y) * scale) * view.zoom + height / 2 + view.y,
   ];
 
   const draw = (inks = {}) => {
@@ -235,15 +246,15 @@
     const page = inks.page || colour("--page");
     const sharp = Math.max(2, window.devicePixelRatio || 1);
     const paper = canvas.getContext("2d");
-    canvas.width = plane.clientWidth * sharp;
-    canvas.height = plane.clientHeight * sharp;
     const frame = fit();
+    canvas.width = frame.width * sharp;
+    canvas.height = frame.height * sharp;
     const size = (places.length > 4000 ? 0.42 : places.length > 1000 ? 0.6 : 0.85) * Math.min(1.8, Math.sqrt(view.zoom));
     const colours = Array.from({ length: data.colours }, (_, order) => colour(`--k${order}`));
     const rest = colour("--rest");
     for (const index of places) {
       const [x, y] = project(comments.x[index], comments.y[index], frame);
-      if (x < -20 || y < -20 || x > plane.clientWidth + 20 || y > plane.clientHeight + 20) continue;
+      if (x < -20 || y < -20 || x > frame.width + 20 || y > frame.height + 20) continue;
       const order = roots.get(comments.topic[index]);
       paper.setTransform(sharp * size, 0, 0, sharp * size, x * sharp, y * sharp);
       paper.globalAlpha = highlight >= 0 && comments.topic[index] !== highlight ? 0.1 : 0.8;
@@ -309,7 +320,7 @@
     const head = make("p");
     head.append(topicLine(comments.topic[index]));
     const said = make("p", "words", comments.text[index].slice(0, 400));
-    said.dir = "auto";
+    said.dir = direction(comments.text[index]);
     const facts = make("p", "soft");
     facts.append(isolate(comments.id[index]), " · ", count("voices", comments.behind[index]));
     for (const text of badges(index)) facts.append(" · ", text);

@@ -32,6 +32,7 @@ from service.consultation_report.wording import (
     Said,
     count,
     decimal,
+    direction,
     figure,
     interval,
     isolated,
@@ -60,7 +61,13 @@ _LONGEST_QUOTE = 1_200
 # A list of so many comments or fewer is printed unless the reader says otherwise.
 _PRINTED_LIST = 200
 _GROUPS_A_TABLE = 4
+_MOST_CAMPAIGNS = 50
 _HIGH_STABILITY = 0.8
+# Notes that inform without warning, and those whose figures the page tells in its own words.
+_INFORMING = frozenset({"campaigns", "no_stance"})
+_TOLD = frozenset({"drift"})
+# Options that the page shows elsewhere.
+_SHOWN_OPTIONS = frozenset({"model", "presets", "seed"})
 
 
 def render_report(
@@ -103,6 +110,12 @@ def render_report(
     return _template().render(
         clustering=clustering,
         texts=texts,
+        notes=[note for note in clustering.notes if not note.about and note.code not in _TOLD],
+        informing=_INFORMING,
+        large_other=any(note.code == "large_other" for note in clustering.notes),
+        options={
+            name: json.dumps(value) for name, value in clustering.method.options.items() if name not in _SHOWN_OPTIONS
+        },
         title=title,
         made_at=made_at.isoformat(),
         language=language,
@@ -115,14 +128,15 @@ def render_report(
         shown=shown,
         attributes=attributes,
         print_list=len(shown) <= _PRINTED_LIST,
+        most_campaigns=_MOST_CAMPAIGNS,
         groups_a_table=_GROUPS_A_TABLE,
         shapes=_SHAPES,
         signs=_signs(clustering),
         topics={topic.id: topic for topic in clustering.walk()},
         campaign_voices=_campaign_voices(clustering),
         label_titles=_label_titles(clustering),
-        style=Markup(style),
-        script=Markup(script),
+        style=Markup(style),  # noqa: S704 - the package's own file
+        script=Markup(script),  # noqa: S704 - the package's own file
         policy=(
             f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
             "base-uri 'none'; form-action 'none'"
@@ -135,7 +149,7 @@ def render_report(
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.globals |= {"say": say, "knows": knows, "count": count, "size": _size, "excerpt": _excerpt}
-    environment.globals |= {"interval": interval}
+    environment.globals |= {"interval": interval, "direction": direction}
     environment.filters |= {
         "figure": figure,
         "percent": percent,
@@ -238,6 +252,7 @@ def _stability(topic: Topic) -> str:
 
 def _excerpt(text: str) -> tuple[str, bool]:
     """A text short enough to print, and whether it was cut."""
+    text = text.strip()
     if len(text) <= _LONGEST_QUOTE:
         return text, False
     return text[:_LONGEST_QUOTE].rsplit(maxsplit=1)[0] + "…", True

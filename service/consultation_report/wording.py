@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,8 @@ from markupsafe import Markup
 
 LANGUAGES = ("ar", "en")
 
+_ARABIC = re.compile(r"[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 _FILE = Path(__file__).with_name("wording.json")
 
 
@@ -56,17 +59,20 @@ def knows(key: str) -> bool:
     return name in wording()[section]
 
 
-def count(noun: str, number: int) -> Said:
+def count(noun: str, number: int, *, oblique: bool = False) -> Said:
     """A number of things.
 
     Args:
         noun: one of the section ``counts``.
         number: of them, 0 or more.
+        oblique: it stands behind an Arabic preposition or verb, where the dual ends otherwise.
     """
     forms = wording()["counts"][noun]
 
     def form(language: str) -> Markup:
-        template = forms[language].get(category(number, language), forms[language]["other"])
+        own = forms[language]
+        name = "oblique" if oblique and number == 2 and "oblique" in own else category(number, language)
+        template = own.get(name, own["other"])
         return _fill(template, language, {"n": figure(number)})
 
     return _both(form)
@@ -118,11 +124,17 @@ def _hundredths(share: float) -> float:
     return round(100 * share, 1 if abs(share) < 0.0995 else 0)
 
 
+def direction(text: str) -> str:
+    """``rtl`` where most letters are, else ``ltr``: people begin an Arabic comment with a foreign word."""
+    arabic = len(_ARABIC.findall(text))
+    return "rtl" if arabic and arabic >= len(_LATIN.findall(text)) else "ltr"
+
+
 def _both(form: Callable[[str], Markup]) -> Said:
     return Said(form("ar"), form("en"))
 
 
 def _fill(template: str, language: str, values: Mapping[str, Any]) -> Markup:
-    # The templates are ours and may hold markup; Markup.format escapes what fills them.
     own = {name: getattr(value, language) if isinstance(value, Said) else value for name, value in values.items()}
-    return Markup(template).format(**own)
+    # The templates are ours and may hold markup; format escapes what fills them.
+    return Markup(template).format(**own)  # noqa: S704
