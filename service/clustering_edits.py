@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.clustering.edits import edited
-from models.clustering.placing import place
 from models.clustering.records import Clustering, Edit, edit_from_dict, edit_to_dict
 from models.tagger import Options
 from nlp.errors import ClusteringError, JobError, PreconditionError
@@ -160,6 +158,9 @@ class Editing:
         if total > most:
             raise ClusteringError(f"{total} comments together", expected=f"at most {most} (most_job_comments)")
         voices = hear(documents, first=loaded.kept.total)
+        # scikit-learn is heavy: a service that groups nothing does without it.
+        from models.clustering.placing import place
+
         here = {one.id for one in loaded.comments}
         if known := [one.id for one in voices.comments if one.id in here]:
             raise ClusteringError(
@@ -207,6 +208,8 @@ class Editing:
         return _Loaded(kept, unpacked(made), comments, tuple(entry for entry in edits if entry.live))
 
     def _replayed(self, made: Clustering, edits: Sequence[Edit], comments: Sequence[StoredComment]) -> Clustering:
+        from models.clustering.edits import edited
+
         known = classifications_of(comments)
         return edited(made, edits, comments_of(comments), known, self.model.tagger.taxonomy)
 

@@ -9,7 +9,6 @@ from datetime import date
 
 import numpy as np
 
-from models.clustering.clusterer import Clusterer
 from models.clustering.comparison import compare
 from models.clustering.options import STEPS as GROUPING
 from models.clustering.options import ClusterOptions, Progress
@@ -232,6 +231,9 @@ def cluster(
 
     def further(step: str, share: float) -> None:
         progress(step, _TAGGED + (1 - _TAGGED) * share)
+
+    # scikit-learn is heavy: a service that groups nothing does without it.
+    from models.clustering.clusterer import Clusterer
 
     tree = Clusterer(options).cluster(
         voices.comments, understood.embeddings, understood.classifications, taxonomy, further

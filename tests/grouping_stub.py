@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.clustering import clusterer, edits, placing
 from models.clustering.options import STEPS, ClusterOptions
 from models.clustering.records import (
     OTHER,
@@ -37,7 +38,7 @@ from models.clustering.records import (
     Topic,
 )
 from nlp.errors import ClusteringError
-from service import clustering_edits, clusterings, consultation
+from service import clusterings, consultation
 
 
 def _topic(topic_id: str, title: str, members: Sequence[PlacedComment], texts: Mapping[str, str], total: int) -> Topic:
@@ -165,12 +166,12 @@ def place(
 
 
 def edited(
-    tree: Clustering, edits: Sequence[Edit], comments: Sequence[Comment], found: Any, taxonomy: Any
+    tree: Clustering, changes: Sequence[Edit], comments: Sequence[Comment], found: Any, taxonomy: Any
 ) -> Clustering:
     texts = {one.id: one.text for one in comments}
     assert found.keys() == texts.keys() == tree.by_id.keys()
     assert tree.state
-    for edit in edits:
+    for edit in changes:
         titles = {topic.id: topic.title for topic in tree.walk()}
         placed = list(tree.comments)
         if isinstance(edit, Rename):
@@ -218,10 +219,10 @@ def compare(tree: Clustering, attribute: str, *, subtopics: bool = False) -> Com
 def install(patch: pytest.MonkeyPatch) -> None:
     """Put this grouping in the place of the true one."""
     for module, name in (
-        (consultation, "Clusterer"),
+        (clusterer, "Clusterer"),
+        (edits, "edited"),
+        (placing, "place"),
         (consultation, "compare"),
         (clusterings, "compare"),
-        (clustering_edits, "place"),
-        (clustering_edits, "edited"),
     ):
         patch.setattr(module, name, globals()[name])

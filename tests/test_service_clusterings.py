@@ -18,6 +18,7 @@ from conftest import Clock, Portal
 from fastapi.testclient import TestClient
 from openpyxl import Workbook, load_workbook
 
+from models.clustering import clusterer, edits
 from models.clustering.options import ClusterOptions
 from models.clustering.plain import to_plain
 from models.clustering.records import Clustering
@@ -240,8 +241,6 @@ def test_new_comments_join_and_edits_stay(portal: Portal) -> None:
 
 
 def test_two_who_edit_at_once_do_not_overwrite_each_other(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service import clustering_edits
-
     path = f"/v1/clusterings/{_made(portal)['id']}"
     other = []
 
@@ -251,7 +250,7 @@ def test_two_who_edit_at_once_do_not_overwrite_each_other(portal: Portal, monkey
             other[0] = _edit(portal, path + "/edits", "*", {"edit": "rename", "topic": "t2", "title": "التعليم"})
         return grouping_stub.edited(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(clustering_edits, "edited", meanwhile)
+    monkeypatch.setattr(edits, "edited", meanwhile)
     late = _edit(portal, path + "/edits", "*", {"edit": "rename", "topic": "t1", "title": "المياه"})
     assert (other[0].status_code, late.status_code) == (200, 412)  # type: ignore[attr-defined]
     other.clear()
@@ -400,7 +399,7 @@ class _Gated(grouping_stub.Clusterer):
 def test_a_running_job_is_cancelled_and_its_words_go(working: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     _Gated.begun.clear()
     _Gated.gate.clear()
-    monkeypatch.setattr(consultation, "Clusterer", _Gated)
+    monkeypatch.setattr(clusterer, "Clusterer", _Gated)
     path = working.client.post("/v1/cluster", json={"comments": COMMENTS}).headers["location"]
     assert _Gated.begun.wait(60)
     _until(lambda: len(working.client.get(path).json()["progress"]["steps"]) == 3, "the named step")
@@ -414,7 +413,7 @@ def test_a_running_job_is_cancelled_and_its_words_go(working: Portal, monkeypatc
     with working.app.state.runtime.store.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM clustering_comments").scalar() == 0
     # The worker is free again, and nothing of the cancelled work is kept.
-    monkeypatch.setattr(consultation, "Clusterer", grouping_stub.Clusterer)
+    monkeypatch.setattr(clusterer, "Clusterer", grouping_stub.Clusterer)
     other = working.client.post("/v1/cluster", json={"comments": COMMENTS}).headers["location"]
     assert _ended(working.client, other)["state"] == "finished"
     assert working.client.get(path).json()["state"] == "cancelled"
@@ -458,9 +457,9 @@ import signal, sys, threading
 from pathlib import Path
 sys.path.insert(0, "tests")
 import grouping_stub, pytest
+from models.clustering import clusterer
 from models.stub import stub_tagger
 from nlp.taxonomy import load_taxonomy
-from service import consultation
 from service.clock import utc_now
 from service.metrics import Metrics
 from service.runtime import open_runtime
@@ -475,7 +474,7 @@ class Hanging(grouping_stub.Clusterer):
         threading.Event().wait()
 
 if len(sys.argv) > 1:
-    consultation.Clusterer = Hanging
+    clusterer.Clusterer = Hanging
 signal.signal(signal.SIGTERM, lambda *_: stopped.set())
 with open_runtime(Settings(job_threads=1), stub_tagger(load_taxonomy(Path("data/taxonomy.yaml"))), utc_now, Metrics()):
     stopped.wait()

@@ -299,6 +299,10 @@ def test_who_sent_a_submission_before_there_were_owners_stands_in_the_log(tmp_pa
     before = _get(store, "a")
     store.close()
     with sqlite3.connect(path) as connection:
+        for name in ("clustering_edits", "clustering_comments", "clusterings"):
+            connection.execute(f"DROP TABLE {name}")
+        for name in ("kind", "steps", "share"):
+            connection.execute(f"ALTER TABLE jobs DROP COLUMN {name}")
         connection.execute("ALTER TABLE submissions DROP COLUMN owner")
         connection.execute("UPDATE alembic_version SET version_num = '0003'")
     store = open_store(str(path))
