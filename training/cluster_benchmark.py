@@ -1,7 +1,7 @@
 """Clustering beside other ways to group comments, on comments whose topics are known. Run with ``make bench-clusters``.
 
-Parts: ``topics`` (match with known topics, labels), ``campaigns``, ``minorities``, ``times``, and ``known`` for comments
-of one's own with known topics (``--real``). A part that is not run keeps the figures of its last run.
+Parts: ``topics`` (match with known topics, labels), ``campaigns``, ``minorities``, ``times``, and ``known`` for other
+comments with known topics (``--real``). A part that is not run keeps the figures of its last run.
 """
 
 from __future__ import annotations
@@ -97,9 +97,7 @@ class Benchmark:
     def campaigns(self) -> dict[str, Any]:
         """Copies."""
         background = [*texts_of(self.known.comments), *corpus_comments()]
-        planted = [
-            compare_planted_copies(plant_copies(background, _CAMPAIGNS, _CHANGED, seed)) for seed in self.seeds
-        ]
+        planted = [compare_planted_copies(plant_copies(background, _CAMPAIGNS, _CHANGED, seed)) for seed in self.seeds]
         return {
             "written": compare_written_copies(self.known.campaigns, self.known.comments),
             "planted": {name: spread([one[name] for one in planted]) for name in planted[0]},

@@ -71,4 +71,3 @@ class Kept:
             np.save(file, self.embed(distinct))
         found: Floats = np.load(file)[[row[text] for text in texts]]
         return found
-
