@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check format bench serve openapi train wheelhouse clean
+.PHONY: demo test check format bench bench-clusters serve openapi train wheelhouse clean
 
 # What serving needs: no torch.
 $(VENV)/.serving: pyproject.toml constraints.txt
@@ -39,6 +39,14 @@ format: $(VENV)/.development
 bench: $(VENV)/.development
 	$(BIN)/python -m training.benchmark
 	$(BIN)/python -m service.benchmark
+
+# What clustering is compared with, on top.
+$(VENV)/.comparison: $(VENV)/.development
+	$(PIP) install -c constraints.txt -e '.[train,dev,bench]'
+	touch $@
+
+bench-clusters: $(VENV)/.comparison
+	$(BIN)/python -m training.cluster_benchmark
 
 serve: $(VENV)/.serving
 	$(BIN)/musannif serve

@@ -1,7 +1,7 @@
 """Clustering beside other ways to group comments, on comments whose topics are known. Run with ``make bench-clusters``.
 
-Parts: ``topics`` (match with known topics, labels), ``campaigns``, ``minorities``, ``times``, and ``known`` for comments
-of one's own with known topics (``--real``). A part that is not run keeps the figures of its last run.
+Parts: ``topics`` (match with known topics, labels), ``campaigns``, ``minorities``, ``times``, and ``known`` for other
+comments with known topics (``--real``). A part that is not run keeps the figures of its last run.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Planted:
 def edited(text: str, share: float, words: Sequence[str], random: Random) -> str:
     """A text of which so large a share of words is changed, at least one.
 
-    Of the changed words three in five give way to a word from elsewhere, one is left out, and one gets a word beside it.
+    Of five changed words three give way to a word from elsewhere, one is left out, and one gets a word beside it.
 
     Args:
         text: one comment.
