@@ -15,6 +15,7 @@ from openpyxl import Workbook, load_workbook
 from models.clustering.records import Clustering
 from models.stub import StubEncoder
 from models.tagger import Tagger
+from models.tokenizer import Window
 from nlp.errors import MusannifError
 from service import cluster_command
 from service.cli import cli

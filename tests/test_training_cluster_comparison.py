@@ -57,7 +57,7 @@ def test_the_shipped_consultation_is_whole_and_names_nobody() -> None:
         len([one for one in known.campaigns if one.campaign == name])
         for name in {c.campaign for c in known.campaigns}
         if name
-    ]  # noqa: E501
+    ]
     assert sizes == [15] * 8
     # Two words that look like names, as the folder's README tells.
     found = {
