@@ -67,29 +67,8 @@ def test_new_comments_join_and_no_old_one_moves(tree: Clustering) -> None:
 
 def test_comments_on_something_else_are_called_drift(tree: Clustering) -> None:
     random = np.random.default_rng(2)
-    sea = [
-        "صيد",
-        "سمك",
-        "ميناء",
-        "قارب",
-        "شباك",
-        "موج",
-        "ريح",
-        "بحر",
-        "مرسى",
-        "رصيف",
-        "ملح",
-        "جزيرة",
-        "سفينة",
-        "غواص",
-        "لؤلؤ",
-        "شاطئ",
-        "مد",
-        "جزر",
-        "عاصفة",
-        "منارة",
-    ]
-    texts = [" ".join(random.choice(sea, 6, replace=False)) for _ in range(40)]
+    sea = "صيد سمك ميناء قارب شباك موج ريح بحر مرسى رصيف ملح جزيرة سفينة غواص لؤلؤ شاطئ مد جزر عاصفة منارة"
+    texts = [" ".join(random.choice(sea.split(), 6, replace=False)) for _ in range(40)]
     grown = place(
         tree,
         _COMMENTS,

@@ -121,11 +121,10 @@ def key_phrases(
         weights[row < (2 if len(group) > 3 else 1)] = 0
         order = np.lexsort((np.arange(len(weights)), -weights))[:_CONSIDERED]
         chosen = _unlike([int(column) for column in order if weights[column] > 0], counts.keys, row, wanted)
-        forms = _forms(counts, group, chosen)
+        holding = counts.matrix[group][:, chosen].toarray() > 0 if chosen else np.zeros((len(group), 0), bool)
+        forms = _forms(counts, group[holding.any(axis=1)], chosen)
         top = max((float(weights[column]) for column in chosen), default=1.0)
-        said = {
-            column: int(voices[group] @ (counts.matrix[group][:, [column]].toarray().ravel() > 0)) for column in chosen
-        }
+        said = dict(zip(chosen, (voices[group] @ holding).tolist(), strict=True))
         found.append(
             tuple(Phrase(forms[column], round(float(weights[column]) / top, 4), said[column]) for column in chosen)
         )
@@ -147,11 +146,10 @@ def _unlike(order: Sequence[int], keys: Sequence[Keys], row: NDArray[np.float32]
     return chosen
 
 
-def _forms(counts: PhraseCounts, group: Numbers, chosen: Sequence[int]) -> dict[int, str]:
-    """The form in which each phrase stands most often in the group; the shorter, then the first one among equals."""
+def _forms(counts: PhraseCounts, holding: Numbers, chosen: Sequence[int]) -> dict[int, str]:
+    """The form in which each phrase stands most often; the shorter, then the first one among equals."""
     wanted = {counts.keys[column]: column for column in chosen}
     seen: dict[int, Counter[str]] = {column: Counter() for column in chosen}
-    holding = group[np.asarray(counts.matrix[group][:, list(chosen)].sum(axis=1)).ravel() > 0] if chosen else group[:0]
     for argument in holding.tolist():
         words = counts.words[argument]
         for keys, start, end in phrases_in(words):
