@@ -17,17 +17,20 @@ import uuid
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 
 from nlp.errors import ServiceError
+from service.clustering_schemas import ClusteringOut, CommentOut, CommentPage
 from service.job_schemas import JobOut
 from service.schemas import ClassifyResponse, InfoResponse, ItemOut
 from service.submission_schemas import SubmissionOut
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
+# Told the name of the step under way, and the share of all work that lies behind.
+StepProgress = Callable[[str, float], None]
 
 # A conversation gives requests to send and seconds to wait, and takes the answers: it is the same for both clients.
 _Flow = Generator[httpx.Request | float, httpx.Response | None, T]
@@ -39,6 +42,10 @@ _ENVELOPE = 2000
 
 
 def _silent(done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+def _silent_steps(step: str, share: float) -> None:
     """Nobody watches."""
 
 
@@ -126,6 +133,53 @@ class _Conversations:
         key = {"Idempotency-Key": uuid.uuid4().hex}
         answer = yield from self.call("PUT", f"/v1/submissions/{quote(external_id, safe='')}", body, key)
         return SubmissionOut.model_validate_json(answer)
+
+    def cluster(
+        self,
+        comments: Sequence[Mapping[str, Any]],
+        options: Mapping[str, Any],
+        progress: StepProgress,
+        poll_seconds: float,
+    ) -> _Flow[ClusteringOut]:
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        answer = yield from self.call("POST", "/v1/cluster", {"comments": [*comments], **options}, key)
+        found = ClusteringOut.model_validate_json(answer)
+        while not found.state.ended:
+            yield float(poll_seconds)
+            found = yield from self.clustering(found.id)
+            if found.progress and found.progress.steps:
+                progress(found.progress.steps[-1].name, found.progress.share)
+        if found.tree is None:
+            raise ServiceError(f"the clustering {found.id} is {found.state}: {found.problem}", status=200)
+        return found
+
+    def clustering(self, clustering_id: str) -> _Flow[ClusteringOut]:
+        return ClusteringOut.model_validate_json((yield from self.call("GET", f"/v1/clusterings/{clustering_id}")))
+
+    def clustering_comments(self, clustering_id: str, filters: Mapping[str, Any]) -> _Flow[list[CommentOut]]:
+        found: list[CommentOut] = []
+        query = {name: value for name, value in filters.items() if value is not None} | {"limit": 1000}
+        while True:
+            path = f"/v1/clusterings/{clustering_id}/comments?{urlencode(query, doseq=True)}"
+            page = CommentPage.model_validate_json((yield from self.call("GET", path)))
+            found += page.items
+            if page.next is None:
+                return found
+            query["cursor"] = page.next
+
+    def change_clustering(
+        self, clustering_id: str, what: str, body: Mapping[str, Any], match: str | None
+    ) -> _Flow[ClusteringOut]:
+        headers = {"Idempotency-Key": uuid.uuid4().hex} | ({} if match is None else {"If-Match": match})
+        answer = yield from self.call("POST", f"/v1/clusterings/{clustering_id}/{what}", dict(body), headers)
+        return ClusteringOut.model_validate_json(answer)
+
+    def clustering_file(self, clustering_id: str, what: str, query: Mapping[str, str]) -> _Flow[bytes]:
+        return (yield from self.call("GET", f"/v1/clusterings/{clustering_id}/{what}?{urlencode(query)}"))
+
+
+def _signed(reviewer: str | None, **body: Any) -> dict[str, Any]:
+    return body | ({} if reviewer is None else {"reviewer": reviewer})
 
 
 def _encoded(body: Any) -> bytes:
@@ -249,6 +303,92 @@ class Client:
         """
         return self._run(self._say.submit(external_id, text, metadata))
 
+    def cluster(
+        self,
+        comments: Sequence[Mapping[str, Any]],
+        *,
+        progress: StepProgress = _silent_steps,
+        poll_seconds: float = 1.0,
+        **options: Any,
+    ) -> ClusteringOut:
+        """Group the comments of a consultation, and wait for its end; a large set is a job of the service.
+
+        Args:
+            comments: each with ``text``, and with ``id`` and ``attributes`` if there are any.
+            progress: is told the step under way and the share of the work that lies behind.
+            poll_seconds: between two questions how far it is.
+            **options: of the request: ``title``, ``topics``, ``presets``, ``seed`` ...
+
+        Raises:
+            ServiceError: the service refused, did not answer, or the job failed or was cancelled.
+        """
+        return self._run(self._say.cluster(comments, options, progress, poll_seconds))
+
+    def clustering(self, clustering_id: str) -> ClusteringOut:
+        """A clustering with its tree, or how far it is.
+
+        Raises:
+            ServiceError: the service refused, or did not answer.
+        """
+        return self._run(self._say.clustering(clustering_id))
+
+    def clustering_comments(self, clustering_id: str, **filters: Any) -> list[CommentOut]:
+        """All comments of a clustering.
+
+        Args:
+            clustering_id: of the clustering.
+            **filters: ``topic``, ``campaign``, ``minority``, ``attribute`` (``name:value``, or several of them).
+
+        Raises:
+            ServiceError: the service refused, or did not answer.
+        """
+        return self._run(self._say.clustering_comments(clustering_id, filters))
+
+    def join_clustering(self, clustering_id: str, comments: Sequence[Mapping[str, Any]]) -> ClusteringOut:
+        """Let new comments join a clustering.
+
+        Raises:
+            ServiceError: the service refused, or did not answer.
+        """
+        return self._run(self._say.change_clustering(clustering_id, "comments", {"comments": [*comments]}, None))
+
+    def edit_clustering(
+        self, clustering_id: str, edits: Sequence[Mapping[str, Any]], *, match: str, reviewer: str | None = None
+    ) -> ClusteringOut:
+        """Edit a clustering: all of the edits, or none.
+
+        Args:
+            clustering_id: of the clustering.
+            edits: such as ``{"edit": "rename", "topic": "t1", "title": "..."}``.
+            match: ``etag`` of the clustering that was read, or ``*`` for any.
+            reviewer: who edits, where access is open.
+
+        Raises:
+            ServiceError: the service refused, or did not answer.
+        """
+        body = _signed(reviewer, edits=[*edits])
+        return self._run(self._say.change_clustering(clustering_id, "edits", body, match))
+
+    def undo_edit(self, clustering_id: str, *, match: str, reviewer: str | None = None) -> ClusteringOut:
+        """Undo the last edit that counts; arguments and errors are those of :meth:`edit_clustering`."""
+        return self._run(self._say.change_clustering(clustering_id, "undo", _signed(reviewer), match))
+
+    def clustering_report(self, clustering_id: str, language: str = "ar") -> bytes:
+        """The report, one HTML file.
+
+        Raises:
+            ServiceError: the service refused, or did not answer.
+        """
+        return self._run(self._say.clustering_file(clustering_id, "report", {"language": language}))
+
+    def export_clustering(self, clustering_id: str, form: str = "json") -> bytes:
+        """A clustering as a file: ``json``, ``csv`` or ``xlsx``.
+
+        Raises:
+            ServiceError: the service refused, or did not answer.
+        """
+        return self._run(self._say.clustering_file(clustering_id, "export", {"format": form}))
+
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
@@ -322,6 +462,48 @@ class AsyncClient:
     async def submit(self, external_id: str, text: str, metadata: Mapping[str, Any] | None = None) -> SubmissionOut:
         """See :meth:`Client.submit`."""
         return await self._run(self._say.submit(external_id, text, metadata))
+
+    async def cluster(
+        self,
+        comments: Sequence[Mapping[str, Any]],
+        *,
+        progress: StepProgress = _silent_steps,
+        poll_seconds: float = 1.0,
+        **options: Any,
+    ) -> ClusteringOut:
+        """See :meth:`Client.cluster`."""
+        return await self._run(self._say.cluster(comments, options, progress, poll_seconds))
+
+    async def clustering(self, clustering_id: str) -> ClusteringOut:
+        """See :meth:`Client.clustering`."""
+        return await self._run(self._say.clustering(clustering_id))
+
+    async def clustering_comments(self, clustering_id: str, **filters: Any) -> list[CommentOut]:
+        """See :meth:`Client.clustering_comments`."""
+        return await self._run(self._say.clustering_comments(clustering_id, filters))
+
+    async def join_clustering(self, clustering_id: str, comments: Sequence[Mapping[str, Any]]) -> ClusteringOut:
+        """See :meth:`Client.join_clustering`."""
+        return await self._run(self._say.change_clustering(clustering_id, "comments", {"comments": [*comments]}, None))
+
+    async def edit_clustering(
+        self, clustering_id: str, edits: Sequence[Mapping[str, Any]], *, match: str, reviewer: str | None = None
+    ) -> ClusteringOut:
+        """See :meth:`Client.edit_clustering`."""
+        body = _signed(reviewer, edits=[*edits])
+        return await self._run(self._say.change_clustering(clustering_id, "edits", body, match))
+
+    async def undo_edit(self, clustering_id: str, *, match: str, reviewer: str | None = None) -> ClusteringOut:
+        """See :meth:`Client.undo_edit`."""
+        return await self._run(self._say.change_clustering(clustering_id, "undo", _signed(reviewer), match))
+
+    async def clustering_report(self, clustering_id: str, language: str = "ar") -> bytes:
+        """See :meth:`Client.clustering_report`."""
+        return await self._run(self._say.clustering_file(clustering_id, "report", {"language": language}))
+
+    async def export_clustering(self, clustering_id: str, form: str = "json") -> bytes:
+        """See :meth:`Client.export_clustering`."""
+        return await self._run(self._say.clustering_file(clustering_id, "export", {"format": form}))
 
     async def close(self) -> None:
         """Close all connections."""

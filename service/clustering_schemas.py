@@ -25,6 +25,7 @@ from models.clustering.records import (
 from nlp.errors import ReadingError
 from nlp.reading import check_text
 from nlp.records import Document
+from service.preconditions import etag
 from service.store.records import EditEntry, Job, JobState, StoredClustering, StoredComment
 from service.submission_schemas import Reviewer
 
@@ -202,6 +203,7 @@ class ClusteringEntry(BaseModel):
     created: datetime
     updated: datetime
     version: int = Field(description="Rises when anything changes.")
+    etag: str = Field(description="Its entity tag, for If-Match.")
     comments: int
     left_out: list[str] = Field(description="What was said of rows that could not be read, at most 100 of them.")
     personal_data: dict[str, int] = Field(description="Places that were masked, by kind.")
@@ -219,6 +221,7 @@ class ClusteringEntry(BaseModel):
             created=kept.created,
             updated=kept.updated,
             version=kept.version,
+            etag=etag(kept),
             comments=kept.total,
             left_out=list(kept.left_out),
             personal_data=dict(kept.masked),

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import grouping_stub
 import httpx
 import pytest
 from conftest import SCHOOL, WATER, Portal
@@ -162,3 +164,42 @@ def test_the_client_that_awaits_does_the_same(small: Portal) -> None:
     first, second = asyncio.run(run())
     _check(first)
     assert len(second) == len(TEXTS)
+
+
+CONSULTATION = [{"text": "ماء الحي", "attributes": {"region": "شمال"}}, {"text": "ماء مالح"}, {"text": "كلام"}]
+
+
+def test_a_consultation_is_grouped_edited_and_fetched(
+    taxonomy: Taxonomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grouping_stub.install(monkeypatch)
+    portal = Portal(taxonomy, str(tmp_path / "a.sqlite"), job_threads=1, most_page=2)
+    seen: list[tuple[str, float]] = []
+    with portal.client, _client(Wire(portal)) as client:
+        job = client.cluster(CONSULTATION, title="x", background=True, progress=lambda *one: seen.append(one))
+        assert (job.state, seen[-1]) == ("finished", ("map", 1.0))
+        made = client.cluster(CONSULTATION)
+        assert made.tree is not None
+        rename = {"edit": "rename", "topic": "t1", "title": "المياه"}
+        changed = client.edit_clustering(made.id, [rename], match=made.etag, reviewer="ليلى")
+        assert changed.tree is not None
+        assert changed.tree.topics[0].title == "المياه"
+        with pytest.raises(ServiceError, match="If-Match") as caught:
+            client.undo_edit(made.id, match=made.etag, reviewer="ليلى")
+        assert caught.value.status == 412
+        client.undo_edit(made.id, match=changed.etag, reviewer="ليلى")
+        assert client.join_clustering(made.id, [{"text": "ماء"}]).comments == 4
+        assert len(client.clustering_comments(made.id)) == 4
+        assert [one.text for one in client.clustering_comments(made.id, attribute="region:شمال")] == ["ماء الحي"]
+        assert client.clustering_report(made.id).startswith(b"<!doctype html>")
+        assert json.loads(client.export_clustering(made.id))["texts"]
+        with pytest.raises(ServiceError, match="empty"):
+            client.cluster([{"text": ""}])
+
+        async def run() -> int:
+            async with AsyncClient("http://localhost", transport=Wire(portal)) as waiting:
+                found = await waiting.cluster(CONSULTATION, background=True, poll_seconds=0.05)
+                assert (await waiting.clustering(found.id)).state == "finished"
+                return len(await waiting.clustering_comments(found.id))
+
+        assert asyncio.run(run()) == 3
