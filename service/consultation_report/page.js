@@ -367,6 +367,7 @@
   };
 
   let grip;
+  let frameDue;
   const inside = (event) => {
     const box = canvas.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
@@ -380,7 +381,10 @@
       view.y += event.clientY - grip.y;
       grip = { x: event.clientX, y: event.clientY, moved: true };
       hide();
-      draw();
+      frameDue ??= requestAnimationFrame(() => {
+        frameDue = undefined;
+        draw();
+      });
     } else if (event.pointerType === "mouse") {
       const index = nearest(...inside(event));
       if (index >= 0 || event.buttons) tell(index);
