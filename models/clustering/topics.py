@@ -129,6 +129,8 @@ def partition(vectors: Floats, *, wanted: int | None, fewest: int, most: int, le
     drawn = _draw(np.arange(len(vectors)), _SAMPLE, random)
     if wanted is not None:
         return _cut(vectors, drawn, min(wanted, distinct), 1, seed) if distinct > 1 and wanted > 1 else alone
+    if most < 2:
+        return alone
     judged = _draw(drawn, _JUDGED, random)
     distances = euclidean_distances(vectors[judged].astype(np.float64))
     np.fill_diagonal(distances, 0)
