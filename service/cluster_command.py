@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from models.bundle import DEFAULT_BUNDLE, load_tagger
 from models.clustering.options import ClusterOptions
 from models.clustering.plain import from_plain
 from models.clustering.records import Clustering, Preset
-from models.tagger import Options
+from models.encoder import processor_share
+from models.tagger import Options, Tagger
 from nlp.errors import ClusteringError, ReadingError, UnknownFormatError
 from nlp.reading import Columns, read_table
-from nlp.records import Document, Failure
+from nlp.records import Classification, Document, Failure
 from service.clock import utc_now
 from service.clustering_exports import CLUSTERING_EXPORTS
-from service.consultation import STEPS, Told, cluster, comparisons, hear, report
+from service.consultation import STEPS, Classify, Told, cluster, comparisons, hear, report
 from service.languages import Language
 
 # Faults that are shown one by one, and topics that the summary shows.
@@ -79,18 +81,13 @@ def cluster_command(
     forms = [_form_of(output) for output in outputs]
     names = tuple(name.strip() for name in (attributes or "").split(",") if name.strip())
     documents, faults = _read(source, Columns(text_column, id_column, names, empty=True))
-    tagger = load_tagger(bundle)
+    # Comments are short: two of them side by side are faster than one on two threads.
+    tagger = load_tagger(bundle, threads=1)
     given = _presets(presets) if presets else ()
     options = ClusterOptions(topics=topics, presets=given, seed=seed, model=tagger.name)
-    with _shown_progress() as progress:
+    with _shown_progress() as progress, _side_by_side(tagger) as classify:
         voices = hear(documents, masking=masking, progress=progress)
-        tree, understood = cluster(
-            voices,
-            lambda some: tagger.classify(some, Options(embedding=True)),
-            options,
-            tagger.taxonomy,
-            progress,
-        )
+        tree, understood = cluster(voices, classify, options, tagger.taxonomy, progress)
     title = title or source.stem
     told = Told(tree, voices.texts, title, voices.masked, voices.flags)
     for form, output in zip(forms, outputs, strict=True):
@@ -145,6 +142,21 @@ def _presets(path: Path) -> tuple[Preset, ...]:
             f"{path} holds {type(found).__name__}", expected="a list of topics with id, title, labels and words"
         )
     return tuple(from_plain(Preset, one) for one in found)
+
+
+@contextmanager
+def _side_by_side(tagger: Tagger) -> Iterator[Classify]:
+    """Tags texts on all processors of the process."""
+    workers = processor_share()
+    asked = Options(embedding=True)
+    with ThreadPoolExecutor(workers) as pool:
+
+        def classify(documents: Sequence[Document]) -> list[Classification | Failure]:
+            parts = [documents[start::workers] for start in range(workers)]
+            results = list(pool.map(lambda part: tagger.classify(part, asked), parts))
+            return [results[place % workers][place // workers] for place in range(len(documents))]
+
+        yield classify
 
 
 @contextmanager
