@@ -109,9 +109,9 @@ def classify(
     evidence: bool,
     bundle: Path,
 ) -> None:
-    """Tag texts: text files, JSONL, CSV, folders, or - for standard input.
+    """Tag texts: text files, JSONL, CSV, XLSX, folders, or - for standard input.
 
-    A text or Markdown file is one document; a row of JSONL or CSV is one each. An item that cannot be read is
+    A text or Markdown file is one document; a row of JSONL, CSV or XLSX is one each. An item that cannot be read is
     reported in its place, and the others are answered; the exit status is then 1.
     """
     form = form or _form_of(output)
