@@ -17,7 +17,7 @@ from models.clustering.neighbours import nearest
 from models.clustering.views import unit
 from models.heads import Floats
 
-_LANDMARKS = 600
+_LANDMARKS = 400
 _BETWEEN = 4
 _SHARPNESS = 12.0
 _FEWEST = 8

@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from models.clustering.neighbours import Neighbours, find_neighbours
 from models.clustering.reading import Words
 from models.clustering.topics import Numbers, centres_of
-from models.clustering.views import unit
+from models.clustering.views import principal_axes, unit
 from models.heads import Floats
 
 LEAST = 4
@@ -84,8 +84,7 @@ def _telling(embeddings: Floats, words: Sequence[Words], seed: int) -> Floats:
     if len(drawn) > _SAMPLE:
         drawn = np.sort(np.random.default_rng(seed).choice(len(words), _SAMPLE, replace=False))
     mean = embeddings[drawn].mean(axis=0)
-    _, _, axes = np.linalg.svd(unit(embeddings[drawn] - mean), full_matrices=False)
-    meaning = unit(unit(embeddings - mean) @ axes[:_MEANING].T)
+    meaning = unit(unit(embeddings - mean) @ principal_axes(unit(embeddings[drawn] - mean), _MEANING))
     counter = TfidfVectorizer(
         analyzer=_stems, min_df=2, max_df=max(20, int(_COMMON * len(words))), sublinear_tf=True, dtype=np.float32
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
+from threadpoolctl import threadpool_limits
 
 from models.clustering.views import unit
 from models.heads import Floats
@@ -53,7 +54,8 @@ def find_neighbours(vectors: Floats, k: int, seed: int) -> Neighbours:
             places[rows], cosines[rows] = nearest(vectors[rows], vectors, k, without=rows)
         return Neighbours(places, cosines)
     wanted = round(count**0.5)
-    cells = MiniBatchKMeans(wanted, random_state=seed, n_init=1, max_iter=10, batch_size=4096).fit(vectors)
+    with threadpool_limits(1, "openmp"):
+        cells = MiniBatchKMeans(wanted, random_state=seed, n_init=1, max_iter=10, batch_size=4096).fit(vectors)
     cell_of = cells.labels_
     centres = cells.cluster_centers_.astype(np.float32)
     members = np.split(np.argsort(cell_of, kind="stable"), np.cumsum(np.bincount(cell_of, minlength=wanted))[:-1])

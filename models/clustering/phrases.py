@@ -86,7 +86,9 @@ def count_phrases(words: Sequence[Words]) -> PhraseCounts:
     if not len(frequent):
         frequent = np.arange(len(columns))
     names = list(columns)
-    keys = [names[column] for column in frequent]
+    # In the order of their names, so that ties come out the same in whatever order the comments are.
+    frequent = np.array(sorted(frequent.tolist(), key=names.__getitem__), np.int64)
+    keys = [names[column] for column in frequent.tolist()]
     lengths = np.array([len(one) for one in keys], np.int64)
     return PhraseCounts(words, keys, lengths, matrix[:, frequent])
 
@@ -119,11 +121,10 @@ def key_phrases(
         weights[row < (2 if len(group) > 3 else 1)] = 0
         order = np.lexsort((np.arange(len(weights)), -weights))[:_CONSIDERED]
         chosen = _unlike([int(column) for column in order if weights[column] > 0], counts.keys, row, wanted)
-        forms = _forms(counts, group, chosen)
+        holding = counts.matrix[group][:, chosen].toarray() > 0 if chosen else np.zeros((len(group), 0), bool)
+        forms = _forms(counts, group[holding.any(axis=1)], chosen)
         top = max((float(weights[column]) for column in chosen), default=1.0)
-        said = {
-            column: int(voices[group] @ (counts.matrix[group][:, [column]].toarray().ravel() > 0)) for column in chosen
-        }
+        said = dict(zip(chosen, (voices[group] @ holding).tolist(), strict=True))
         found.append(
             tuple(Phrase(forms[column], round(float(weights[column]) / top, 4), said[column]) for column in chosen)
         )
@@ -145,11 +146,10 @@ def _unlike(order: Sequence[int], keys: Sequence[Keys], row: NDArray[np.float32]
     return chosen
 
 
-def _forms(counts: PhraseCounts, group: Numbers, chosen: Sequence[int]) -> dict[int, str]:
-    """The form in which each phrase stands most often in the group; the shorter, then the first one among equals."""
+def _forms(counts: PhraseCounts, holding: Numbers, chosen: Sequence[int]) -> dict[int, str]:
+    """The form in which each phrase stands most often; the shorter, then the first one among equals."""
     wanted = {counts.keys[column]: column for column in chosen}
     seen: dict[int, Counter[str]] = {column: Counter() for column in chosen}
-    holding = group[np.asarray(counts.matrix[group][:, list(chosen)].sum(axis=1)).ravel() > 0] if chosen else group[:0]
     for argument in holding.tolist():
         words = counts.words[argument]
         for keys, start, end in phrases_in(words):

@@ -13,7 +13,7 @@ from models.heads import Floats
 # Hennig's reading: below 0.6 a cluster should not be trusted.
 LEAST_STABLE = 0.6
 SMALL_SAMPLE = 100
-_SAMPLE = 2500
+_SAMPLE = 2000
 
 
 def bootstrap(vectors: Floats, labels: Numbers, *, runs: int, neighbours: int, seed: int) -> list[float | None]:
@@ -44,7 +44,7 @@ def bootstrap(vectors: Floats, labels: Numbers, *, runs: int, neighbours: int, s
         near = find_neighbours(vectors[drawn], neighbours, seed)
         smoothed = smooth(vectors[drawn], near)
         with threadpool_limits(1, "openmp"):
-            centres = KMeans(count, n_init=2, random_state=seed + run).fit(smoothed).cluster_centers_
+            centres = KMeans(count, n_init=1, random_state=seed + run).fit(smoothed).cluster_centers_
         again = closest(smoothed, centres.astype(np.float32))
         before = labels[drawn]
         table = np.zeros((count, count))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
+from sklearn.metrics.pairwise import euclidean_distances
 from threadpoolctl import threadpool_limits
 
 from models.clustering.views import unit
@@ -17,7 +18,7 @@ Numbers = NDArray[np.int64]
 
 _MOST_TOPICS = 16
 # Groups are found on at most so many arguments, drawn by seed, and their number is judged on fewer.
-_SAMPLE, _JUDGED = 4000, 1500
+_SAMPLE, _JUDGED = 3000, 1000
 # The smallest number of groups whose silhouette comes so near to the best is taken.
 _NEAR_BEST = 0.93
 # Below this silhouette nothing falls apart.
@@ -34,7 +35,7 @@ class Partition:
 
     Attributes:
         labels: int64, shape ``(vectors,)``, numbered from the largest group.
-        silhouette: of the number of groups that was taken; 0 for one group.
+        silhouette: of the number of groups that was taken; 0 for one group, and for a number that was given.
     """
 
     labels: Numbers
@@ -124,34 +125,41 @@ def partition(vectors: Floats, *, wanted: int | None, fewest: int, most: int, le
     distinct = len(np.unique(vectors, axis=0)) if len(vectors) <= _SAMPLE else _SAMPLE
     most = min(most, len(vectors) // (2 * least), distinct)
     alone = Partition(np.zeros(len(vectors), np.int64), 0.0)
+    random = np.random.default_rng(seed)
+    drawn = _draw(np.arange(len(vectors)), _SAMPLE, random)
     if wanted is not None:
-        return _cut(vectors, min(wanted, distinct), 1, seed) if distinct > 1 and wanted > 1 else alone
-    tried = [_cut(vectors, count, least, seed) for count in range(min(fewest, most), most + 1) if count > 1]
+        return _cut(vectors, drawn, min(wanted, distinct), 1, seed) if distinct > 1 and wanted > 1 else alone
+    if most < 2:
+        return alone
+    judged = _draw(drawn, _JUDGED, random)
+    distances = euclidean_distances(vectors[judged].astype(np.float64))
+    np.fill_diagonal(distances, 0)
+    tried = []
+    for count in range(max(2, min(fewest, most)), most + 1):
+        found = _cut(vectors, drawn, count, least, seed)
+        labels = found.labels[judged]
+        if 1 < len(np.unique(labels)) < len(judged):
+            tried.append(replace(found, silhouette=float(silhouette_score(distances, labels, metric="precomputed"))))
     best = max((one.silhouette for one in tried), default=0.0)
     if best < _LEAST_SILHOUETTE:
         return alone
     return next(one for one in tried if one.silhouette >= _NEAR_BEST * best)
 
 
-def _cut(vectors: Floats, count: int, least: int, seed: int) -> Partition:
-    random = np.random.default_rng(seed)
-    drawn = np.arange(len(vectors))
-    if len(drawn) > _SAMPLE:
-        drawn = np.sort(random.choice(len(vectors), _SAMPLE, replace=False))
+def _draw(places: Numbers, most: int, random: np.random.Generator) -> Numbers:
+    return places if len(places) <= most else np.sort(random.choice(places, most, replace=False))
+
+
+def _cut(vectors: Floats, drawn: Numbers, count: int, least: int, seed: int) -> Partition:
     # Its threads add in no fixed order: with several, sums differ in their last digits from run to run.
     with threadpool_limits(1, "openmp"):
-        centres = KMeans(count, n_init=3, random_state=seed).fit(vectors[drawn]).cluster_centers_
+        centres = KMeans(count, n_init=2, random_state=seed).fit(vectors[drawn]).cluster_centers_
     centres = centres.astype(np.float32)
     labels = closest(vectors, centres)
     sizes = np.bincount(labels, minlength=len(centres))
     if (sizes < least).any() and (sizes >= least).any():
         labels = closest(vectors, centres[sizes >= least])
-    labels = by_size(labels)
-    if labels.max() < 1:
-        return Partition(labels, 0.0)
-    judged = drawn if len(drawn) <= _JUDGED else np.sort(random.choice(drawn, _JUDGED, replace=False))
-    several = 1 < len(np.unique(labels[judged])) < len(judged)
-    return Partition(labels, float(silhouette_score(vectors[judged], labels[judged])) if several else 0.0)
+    return Partition(by_size(labels), 0.0)
 
 
 def closest(vectors: Floats, centres: Floats) -> Numbers:

@@ -130,11 +130,17 @@ def fit_views(embeddings: Floats, words: Sequence[Words], seed: int) -> Views:
     sample = embeddings[drawn]
     mean = sample.mean(axis=0)
     centred = unit(sample - mean)
-    _, strengths, rows = np.linalg.svd(centred - centred.mean(axis=0), full_matrices=False)
-    kept = min(_EMBEDDING_DIMENSIONS, int((strengths > 1e-4 * max(strengths.max(initial=0.0), 1e-9)).sum()))
-    axes = _signed(rows[:kept].T)
+    axes = principal_axes(centred - centred.mean(axis=0), _EMBEDDING_DIMENSIONS)
     grams, idf, word_axes, word_mean = _fit_words([words[place] for place in drawn.tolist()], seed)
     return Views(mean.astype(np.float32), axes, grams, idf, word_axes, word_mean)
+
+
+def principal_axes(rows: Floats, most: int) -> Floats:
+    """The directions along which centred rows differ most, shape ``(d, kept)``; no more than there are."""
+    strengths, axes = np.linalg.eigh(rows.T.astype(np.float64) @ rows)
+    strengths, axes = strengths[::-1], axes[:, ::-1]
+    kept = min(most, int((strengths > 1e-8 * max(float(strengths.max(initial=0.0)), 1e-12)).sum()))
+    return _signed(axes[:, :kept])
 
 
 def _fit_words(words: Sequence[Words], seed: int) -> tuple[tuple[str, ...], Floats, Floats, Floats]:
