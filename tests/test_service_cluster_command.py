@@ -34,7 +34,7 @@ SAMPLE = [
 def run(stub: Tagger, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `musannif cluster` with the stub of the tagger and the stub of the grouping."""
     grouping_stub.install(monkeypatch)
-    monkeypatch.setattr(cluster_command, "load_tagger", lambda bundle, threads: stub)
+    monkeypatch.setattr(cluster_command, "load_tagger", lambda bundle: stub)
     return lambda *arguments: CliRunner().invoke(cli, ["cluster", *map(str, arguments)])
 
 
@@ -141,7 +141,7 @@ def test_campaigns_are_counted_by_voices_and_read_once(
     run: Run, tmp_path: Path, stub: Tagger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = _Counting()
-    monkeypatch.setattr(cluster_command, "load_tagger", lambda bundle, threads: replace(stub, encoder=encoder))
+    monkeypatch.setattr(cluster_command, "load_tagger", lambda bundle: replace(stub, encoder=encoder))
     rows = [(str(n), "ماء الحي مقطوع", "") for n in range(2000)] + [("last", "مدرسة", "")]
     done = run(_csv(tmp_path / "in.csv", rows))
     assert done.exit_code == 0, done.output

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.clustering.duplicates import find_arguments
-from models.clustering.reading import read_words
+from models.clustering.reading import key_of, read_words
 from models.heads import Floats
 from training.cluster_metrics import Match, Numbers, Wording, count_pairs, match, read_labels, surfaced, taken_in
 from training.consultation import KnownComment, texts_of
@@ -18,6 +18,7 @@ from training.topic_methods import LEVELS, Grouping, Method, tree_of
 
 # How comments that a method puts in no group are counted.
 OUTSIDE = ("one group", "nearest group")
+_STEMS = 4
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -37,7 +38,8 @@ def compare_topics(
     Args:
         comments: with known topics and sub-topics.
         methods: by name.
-        vectors: by name of method, shape ``(comments, dimensions)``: by which comments in no group find the nearest.
+        vectors: by name of method, shape ``(comments, dimensions)``: by which comments in no group find the nearest;
+            a method without any puts every comment in a group.
         seeds: each method runs once for each.
 
     Returns:
@@ -45,29 +47,44 @@ def compare_topics(
     """
     texts = texts_of(comments)
     truth = {level: [getattr(comment, level) for comment in comments] for level in LEVELS}
-    documents = [set(words.spoken) for words in read_words(texts)]
+    words = read_words(texts)
+    documents, subjects = [set(one.spoken) for one in words], [set(one.stems) for one in words]
     matches, labels = [], []
     for name, method in methods.items():
         found = [method(texts, seed) for seed in seeds]
         for level in LEVELS:
-            for way in OUTSIDE:
-                matched = [match(truth[level], _counted(one, level, way, vectors[name])) for one in found]
+            for way in OUTSIDE if any((one.labels[level] < 0).any() for one in found) else ("none",):
+                matched = [match(truth[level], _counted(one, level, way, vectors.get(name))) for one in found]
                 outside = [float((one.labels[level] < 0).mean()) for one in found]
                 matches.append({"method": name, "level": level, "outside": way, **_matches(matched, outside)})
             if all(one.words for one in found):
                 read = [read_labels(one.words[level], documents) for one in found]
-                labels.append({"method": name, "level": level, **_wordings(read)})
+                stems = [read_labels([_stems(label) for label in one.words[level]], subjects) for one in found]
+                labels.append(
+                    {
+                        "method": name,
+                        "level": level,
+                        **_wordings(read),
+                        "coherence_of_stems": spread([one.coherence for one in stems]),
+                    }
+                )
     return {"matches": matches, "labels": labels}
 
 
-def _counted(grouping: Grouping, level: str, way: str, vectors: Floats) -> Numbers:
+def _stems(label: Sequence[str]) -> list[str]:
+    """The first four stems that carry a subject: as many of every method, whatever dialect and stop words do."""
+    return list(dict.fromkeys(filter(None, map(key_of, label))))[:_STEMS]
+
+
+def _counted(grouping: Grouping, level: str, way: str, vectors: Floats | None) -> Numbers:
     labels = grouping.labels[level]
-    return labels if way == OUTSIDE[0] else taken_in(labels, vectors)
+    return taken_in(labels, vectors) if way == OUTSIDE[1] and vectors is not None else labels
 
 
 def _matches(found: Sequence[Match], outside: Sequence[float]) -> dict[str, Any]:
     return {
         "mutual_information": spread([one.mutual_information for one in found]),
+        "adjusted_information": spread([one.adjusted_information for one in found]),
         "adjusted_rand": spread([one.adjusted_rand for one in found]),
         "groups": spread([one.groups for one in found]),
         "share_outside": spread(outside),

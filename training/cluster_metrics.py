@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
 
 from models.clustering.topics import centres_of
 from models.clustering.views import unit
@@ -27,13 +27,15 @@ class Match:
     """How groups match known topics.
 
     Attributes:
-        mutual_information: normalised by the arithmetic mean of the entropies, in ``[0, 1]``.
+        mutual_information: normalised by the arithmetic mean of the entropies, in ``[0, 1]``. Many groups raise it.
+        adjusted_information: the same less what as many groups of such sizes have by chance.
         adjusted_rand: index, 0 by chance, 1 where they are the same.
         groups: how many, comments outside all groups left out.
         outside: share of the comments that lie in no group.
     """
 
     mutual_information: float
+    adjusted_information: float
     adjusted_rand: float
     groups: int
     outside: float
@@ -88,6 +90,7 @@ def match(truth: Sequence[Hashable], labels: Numbers) -> Match:
     known = [str(one) for one in truth]
     return Match(
         float(normalized_mutual_info_score(known, labels)),
+        float(adjusted_mutual_info_score(known, labels)),
         float(adjusted_rand_score(known, labels)),
         len(set(labels[labels >= 0].tolist())),
         float((labels < 0).mean()),

@@ -1,29 +1,26 @@
-"""Embeddings of many texts, on all processors, and kept between runs where a folder is given."""
+"""Embeddings of many texts, kept between runs where a folder is given."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from models.heads import Floats
-from models.processors import processor_share
 from models.tagger import Options, Tagger
 from nlp.records import Classification, Document
 
 Embed = Callable[[Sequence[str]], Floats]
-_CHUNK = 64
 
 
 def read_with(tagger: Tagger, texts: Sequence[str]) -> tuple[Floats, list[Classification]]:
     """Embeddings and tags as a service gets them: both come of one reading.
 
     Args:
-        tagger: with one thread; as many texts are read at once as there are processors.
+        tagger: reads them.
         texts: of any length; one that cannot be read gets zeros and no tag.
 
     Returns:
@@ -32,15 +29,11 @@ def read_with(tagger: Tagger, texts: Sequence[str]) -> tuple[Floats, list[Classi
     found = np.zeros((len(texts), tagger.encoder.dimension), np.float32)
     tags = [Classification(str(place), {}, needs_review=False) for place in range(len(texts))]
 
-    def read(start: int) -> None:
-        some = [Document(str(place), texts[place]) for place in range(start, min(start + _CHUNK, len(texts)))]
-        for place, answer in enumerate(tagger.classify(some, Options(embedding=True)), start=start):
-            if isinstance(answer, Classification):
-                found[place] = answer.embedding
-                tags[place] = replace(answer, embedding=None)
-
-    with ThreadPoolExecutor(processor_share()) as pool:
-        list(pool.map(read, range(0, len(texts), _CHUNK)))
+    documents = (Document(str(place), text) for place, text in enumerate(texts))
+    for place, answer in enumerate(tagger.stream(documents, Options(embedding=True))):
+        if isinstance(answer, Classification):
+            found[place] = answer.embedding
+            tags[place] = replace(answer, embedding=None)
     return found, tags
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
+from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
@@ -17,8 +18,10 @@ from models.clustering.clusterer import Clusterer
 from models.clustering.options import ClusterOptions
 from models.clustering.reading import fold_word
 from models.clustering.records import Clustering, Comment, Topic
+from models.clustering.views import unit
 from models.heads import Floats
 from nlp.normalise import find_recipe
+from training.baselines import character_tfidf
 
 Numbers = NDArray[np.int64]
 
@@ -27,6 +30,7 @@ LEVELS = ("topic", "subtopic")
 LABEL_WORDS = 8
 # Numbers of groups that k-means tries where it is not told.
 _FEWEST, _MOST = 2, 60
+_REDUCED = 100
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Grouping:
 
 Method = Callable[[Sequence[str], int], Grouping]
 """From comments and a seed to groups."""
+Vectorise = Callable[[Sequence[str], int], Floats]
+"""From comments and a seed to vectors, shape ``(comments, dimensions)``."""
 
 
 def installed(*packages: str) -> bool:
@@ -113,28 +119,38 @@ def bertopic(embeddings: Floats) -> Method:
     return group
 
 
-def word_vectors(texts: Sequence[str]) -> TfidfVectorizer:
-    """TF-IDF of the folded words that stand in two comments at least, sparse, shape ``(comments, words)``."""
+def word_vectors(texts: Sequence[str], seed: int) -> Floats:
+    """TF-IDF of the words that stand in two comments at least, shape ``(comments, words)``; no chance in it."""
     folded = find_recipe("folded")
-    return TfidfVectorizer(min_df=2, max_df=0.5, sublinear_tf=True).fit_transform([folded(text) for text in texts])
+    counter = TfidfVectorizer(min_df=2, max_df=0.5, sublinear_tf=True, dtype=np.float32)
+    found: Floats = counter.fit_transform([folded(text) for text in texts]).toarray()
+    return found
 
 
-def kmeans(counts: Mapping[str, int]) -> Method:
-    """TF-IDF of words and k-means, told the number of groups of each level."""
+def character_vectors(texts: Sequence[str], seed: int) -> Floats:
+    """TF-IDF of 2 to 5 letters within words, reduced to 100 dimensions (latent semantic analysis), of length 1."""
+    folded = find_recipe("folded")
+    counts = character_tfidf().fit_transform([folded(text) for text in texts])
+    most = min(_REDUCED, min(counts.shape) - 1)
+    return unit(TruncatedSVD(most, random_state=seed).fit_transform(counts))
+
+
+def kmeans(vectorise: Vectorise, counts: Mapping[str, int]) -> Method:
+    """TF-IDF and k-means, told the number of groups of each level."""
 
     def group(texts: Sequence[str], seed: int) -> Grouping:
-        vectors = word_vectors(texts)
+        vectors = vectorise(texts, seed)
         labels = {level: _cut(vectors, counts[level], seed) for level in LEVELS}
         return Grouping(labels, {})
 
     return group
 
 
-def kmeans_by_silhouette(most: int = _MOST) -> Method:
-    """TF-IDF of words and k-means, with the number of groups from 2 to ``most`` that has the best silhouette."""
+def kmeans_by_silhouette(vectorise: Vectorise, most: int = _MOST) -> Method:
+    """TF-IDF and k-means, with the number of groups from 2 to ``most`` that has the best silhouette."""
 
     def group(texts: Sequence[str], seed: int) -> Grouping:
-        vectors = word_vectors(texts)
+        vectors = vectorise(texts, seed)
         tried = [_cut(vectors, count, seed) for count in range(_FEWEST, min(most, len(texts) - 1) + 1)]
         best = max(tried, key=lambda labels: silhouette_score(vectors, labels, metric="cosine"))
         return Grouping(dict.fromkeys(LEVELS, best), {})
@@ -142,7 +158,7 @@ def kmeans_by_silhouette(most: int = _MOST) -> Method:
     return group
 
 
-def _cut(vectors: TfidfVectorizer, count: int, seed: int) -> Numbers:
+def _cut(vectors: Floats, count: int, seed: int) -> Numbers:
     # Its threads add in no fixed order.
     with threadpool_limits(1, "openmp"):
         found: Numbers = KMeans(count, n_init=3, random_state=seed).fit_predict(vectors).astype(np.int64)
