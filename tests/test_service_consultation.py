@@ -97,7 +97,7 @@ def test_the_same_comments_and_seed_give_the_same_tree(taxonomy: Taxonomy, tmp_p
 
 @pytest.fixture
 def run(stub: Tagger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[str]], Result]:
-    monkeypatch.setattr(cluster_command, "load_tagger", lambda bundle, threads: stub)
+    monkeypatch.setattr(cluster_command, "load_tagger", lambda bundle: stub)
 
     def call(texts: list[str]) -> Result:
         source = tmp_path / "in.jsonl"

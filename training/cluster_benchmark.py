@@ -84,7 +84,7 @@ class Benchmark:
 
     def __init__(self, seeds: Sequence[int], kept: Path | None, scratch: Path) -> None:
         self.seeds = seeds
-        tagger = load_tagger(DEFAULT_BUNDLE, threads=1)
+        tagger = load_tagger(DEFAULT_BUNDLE)
         self.model = tagger.name
         self.embed = Kept(tagger.name, lambda texts: read_with(tagger, texts)[0], kept)
         self.embed_base = Kept(

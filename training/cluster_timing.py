@@ -55,7 +55,7 @@ class Timing:
 def measure(count: int, seed: int) -> Timing:
     """Time the clustering of varied comments in this process."""
     texts = varied([*texts_of(read_consultation().comments), *corpus_comments()], count, seed)
-    tagger = load_tagger(DEFAULT_BUNDLE, threads=1)
+    tagger = load_tagger(DEFAULT_BUNDLE)
     wall, processor = time.perf_counter(), time.process_time()
     embeddings, tags = read_with(tagger, texts)
     embedded, embedded_processor = time.perf_counter() - wall, time.process_time() - processor
