@@ -132,7 +132,7 @@ def _candidates(distinct: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, int]
         return
     signatures = _signatures([distinct[place] for place in long])
     count = len(long)
-    found: NDArray[np.int64] = np.empty(0, np.int64)
+    promising = []
     for band in range(_BANDS):
         part = signatures[:, band * _ROWS : (band + 1) * _ROWS]
         order = np.lexsort((np.arange(count), *part.T))
@@ -144,8 +144,8 @@ def _candidates(distinct: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, int]
             real = np.flatnonzero((before >= start) & (before < np.arange(count)))
             one, other = order[before[real]], order[real]
             alike = (signatures[one] == signatures[other]).mean(axis=1) >= _PROMISING
-            pairs = np.minimum(one, other)[alike] * count + np.maximum(one, other)[alike]
-            found = np.union1d(found, pairs)
+            promising.append(np.minimum(one, other)[alike] * count + np.maximum(one, other)[alike])
+    found = np.unique(np.concatenate(promising))
     for one, other in zip(long[found // count].tolist(), long[found % count].tolist(), strict=True):
         yield one, other
 
