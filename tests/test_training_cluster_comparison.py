@@ -25,7 +25,7 @@ from training.cluster_comparison import (
 )
 from training.consultation import KnownComment, corpus_comments, read_consultation, read_known, texts_of
 from training.embedding import Kept
-from training.planting import LEAST_WORDS, edited, plant_copies, plant_minorities, varied
+from training.planting import LEAST_WORDS, edited, plant_copies, plant_minorities, spliced_within, varied
 from training.time_plot import plot
 from training.topic_methods import (
     Grouping,
@@ -144,6 +144,15 @@ def test_varied_comments_are_as_many_as_asked_for_and_no_copies() -> None:
     assert max(common_words(first, other.split()) for other in found[1:]) < 0.6
 
 
+def test_spliced_comments_stay_on_their_subject_and_are_few_copies() -> None:
+    comments, _ = made(30)
+    found = spliced_within(comments, 100, seed=0)
+    assert len(found) == 100
+    assert found == spliced_within(comments, 100, seed=0) != spliced_within(comments, 100, seed=1)
+    for text in found:
+        assert any(set(text.split()) <= set(words.split()) for words in SUBJECTS.values())
+
+
 def test_the_comparison_gives_every_method_on_every_level_and_finds_clear_topics() -> None:
     comments, embeddings = made(30)
     methods = {
@@ -248,8 +257,16 @@ def test_the_plot_holds_every_point_at_its_place() -> None:
 
 
 def test_figures_are_printed_with_their_spread(capsys: pytest.CaptureFixture[str]) -> None:
-    row = {"surfaced": 4, "seed": 1, "listed": 9, "share_outside": 0.1, "missed": ["bees"]}
-    show("minorities", {OURS: [row]})
+    row = {
+        "method": OURS,
+        "crowd": "a crowd",
+        "surfaced": 4,
+        "seed": 1,
+        "listed": 9,
+        "share_outside": 0.1,
+        "missed": ["bees"],
+    }
+    show("minorities", [row])
     shown = capsys.readouterr().out
     assert "4 of the planted groups, 9 listed, in none 10%, missed bees" in shown
     figures = {"precision": 1.0, "recall": 0.5, "true": 4}

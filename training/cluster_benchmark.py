@@ -33,7 +33,7 @@ from training.cluster_comparison import (
 from training.cluster_timing import Timing, measure_apart
 from training.consultation import corpus_comments, read_consultation, read_known, texts_of
 from training.embedding import Kept, read_with
-from training.planting import plant_copies, plant_minorities
+from training.planting import plant_copies, plant_minorities, spliced_within
 from training.time_plot import plot
 from training.topic_methods import (
     LEVELS,
@@ -121,20 +121,30 @@ class Benchmark:
             "planted": {name: spread([one[name] for one in planted]) for name in planted[0]},
         }
 
-    def minorities(self) -> dict[str, Any]:
-        """Small groups among many comments."""
-        comments, others = texts_of(self.known.comments), corpus_comments()
-        every = [*comments, *others, *texts_of(self.known.minorities)]
+    def minorities(self) -> list[dict[str, Any]]:
+        """Small groups among many comments: the consultation with more of its kind, and with the corpus."""
+        comments = texts_of(self.known.comments)
+        spliced = spliced_within(self.known.comments, _CROWD, 0)
+        return [
+            *self._minorities("consultation and comments spliced of it", comments, spliced),
+            *self._minorities(
+                "consultation and comments of the corpus, on hundreds of subjects", comments, corpus_comments()
+            ),
+        ]
+
+    def _minorities(self, crowd: str, comments: Sequence[str], others: Sequence[str]) -> list[dict[str, Any]]:
+        every = sorted({*comments, *others, *texts_of(self.known.minorities)})
         row = {text: place for place, text in enumerate(every)}
         embeddings = self.embed(every)
-        found: dict[str, Any] = {OURS: [], BERTOPIC_SAME: []}
+        found = []
         for seed in self.seeds:
             planted = plant_minorities(self.known.minorities, comments, others, _CROWD, seed)
             rows = embeddings[[row[text] for text in texts_of(planted)]]
-            found[OURS].append(compare_minorities(planted, rows, seed))
+            found.append({"crowd": crowd, "method": OURS, **compare_minorities(planted, rows, seed)})
             if self.peers:
-                found[BERTOPIC_SAME].append(minorities_as_topics(planted, bertopic(rows), seed))
-        return {name: rows for name, rows in found.items() if rows}
+                as_topics = minorities_as_topics(planted, bertopic(rows), seed)
+                found.append({"crowd": crowd, "method": BERTOPIC_SAME, **as_topics})
+        return found
 
     def real(self, file: Path) -> dict[str, Any]:
         """Comments of one's own with known topics."""
@@ -144,7 +154,12 @@ class Benchmark:
         if self.peers:
             methods[BERTOPIC_SAME] = bertopic(embeddings)
         rows = compare_known(comments, methods, self.seeds)
-        return {"comments": len(comments), "topics": len({one.topic for one in comments}), "matches": rows}
+        return {
+            "comments": len(comments),
+            "topics": len({one.topic for one in comments}),
+            "matches": rows,
+            "minorities": self._minorities("these comments", [], texts_of(comments)),
+        }
 
 
 @click.command()
@@ -245,7 +260,7 @@ def _lines(part: str, figures: Any) -> list[str]:
             )
         for name, margin in figures.get("margins", {}).items():
             lines.append(f"{OURS} above {name}: {margin:+.3f} NMI by sub-topics")
-        return lines
+        return lines + (_lines("minorities", figures["minorities"]) if "minorities" in figures else [])
     if part == "campaigns":
         planted, written = figures["planted"], figures["written"]
         return [
@@ -257,11 +272,10 @@ def _lines(part: str, figures: Any) -> list[str]:
         ]
     if part == "minorities":
         return [
-            f"{name}, seed {row['seed']}: {row['surfaced']} of the planted groups"
+            f"{row['method']} in {row['crowd']}, seed {row['seed']}: {row['surfaced']} of the planted groups"
             + (f", {row['listed']} listed, in none {row['share_outside']:.0%}" if "listed" in row else "")
             + (f", missed {', '.join(row['missed'])}" if row.get("missed") else "")
-            for name, rows in figures.items()
-            for row in rows
+            for row in figures
         ]
     return [
         f"{row['comments']:7,} comments ({row['arguments']:,} arguments): embedding {row['embedding_seconds']:.1f} s"

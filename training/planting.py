@@ -81,12 +81,12 @@ def plant_minorities(
     Args:
         minorities: all of them are planted.
         comments: all of them are taken.
-        others: so many are drawn as are wanting.
+        others: so many are drawn as are wanting, or all of them.
         count: comments in all.
         seed: of the draw and the order.
     """
     random = Random(f"minorities {seed}")
-    drawn = random.sample(list(others), max(0, count - len(minorities) - len(comments)))
+    drawn = random.sample(list(others), min(len(others), max(0, count - len(minorities) - len(comments))))
     found = [KnownComment(str(place), text, "", "") for place, text in enumerate([*comments, *drawn])]
     found += minorities
     random.shuffle(found)
@@ -100,11 +100,23 @@ def varied(texts: Sequence[str], count: int, seed: int) -> list[str]:
     share a half are no copies of each other.
     """
     random = Random(f"varied {seed}")
-    split = [text.split() for text in texts]
-    words = sorted({word for one in split for word in one})
-    found = []
-    for _ in range(count):
-        first, second = random.choice(split), random.choice(split)
-        text = " ".join([*first[: (len(first) + 1) // 2], *second[len(second) // 2 :]])
-        found.append(edited(text, _VARIED_SHARE, words, random))
-    return found
+    words = sorted({word for text in texts for word in text.split()})
+    return [edited(_spliced(texts, random), _VARIED_SHARE, words, random) for _ in range(count)]
+
+
+def spliced_within(comments: Sequence[KnownComment], count: int, seed: int) -> list[str]:
+    """As many comments as wanted on the same sub-topics, in the same shares.
+
+    Each is the first half of one comment and the second half of another of its sub-topic.
+    """
+    random = Random(f"spliced {seed}")
+    parts: dict[str, list[str]] = {}
+    for comment in comments:
+        parts.setdefault(comment.subtopic, []).append(comment.text)
+    return [_spliced(parts[random.choice(comments).subtopic], random) for _ in range(count)]
+
+
+def _spliced(texts: Sequence[str], random: Random) -> str:
+    """The first half of one text, and the second half of another."""
+    first, second = (random.choice(texts).split() for _ in range(2))
+    return " ".join([*first[: (len(first) + 1) // 2], *second[len(second) // 2 :]])
