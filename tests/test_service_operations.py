@@ -572,6 +572,10 @@ def test_a_backup_of_an_earlier_version_is_restored_and_stays_as_it_is(taxonomy:
         kept = portal.get("a").json()
         report = back_up(portal.app.state.runtime.store, backup)
     with closing(sqlite3.connect(backup)) as connection:
+        for table in ("clustering_edits", "clustering_comments", "clusterings"):
+            connection.execute(f"DROP TABLE {table}")
+        for column in ("kind", "steps", "share"):
+            connection.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         connection.execute("ALTER TABLE submissions DROP COLUMN owner")
         connection.execute("UPDATE alembic_version SET version_num = '0003'")
         connection.commit()
