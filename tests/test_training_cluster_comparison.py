@@ -25,7 +25,7 @@ from training.cluster_comparison import (
 )
 from training.consultation import KnownComment, corpus_comments, read_consultation, read_known, texts_of
 from training.embedding import Kept
-from training.planting import LEAST_WORDS, edited, plant_copies, plant_minorities, spliced_within, varied
+from training.planting import LEAST_WORDS, edited, plant_copies, plant_minorities, varied
 from training.time_plot import plot
 from training.topic_methods import (
     Grouping,
@@ -144,15 +144,6 @@ def test_varied_comments_are_as_many_as_asked_for_and_no_copies() -> None:
     assert max(common_words(first, other.split()) for other in found[1:]) < 0.6
 
 
-def test_spliced_comments_stay_on_their_subject_and_are_few_copies() -> None:
-    comments, _ = made(30)
-    found = spliced_within(comments, 100, seed=0)
-    assert len(found) == 100
-    assert found == spliced_within(comments, 100, seed=0) != spliced_within(comments, 100, seed=1)
-    for text in found:
-        assert any(set(text.split()) <= set(words.split()) for words in SUBJECTS.values())
-
-
 def test_the_comparison_gives_every_method_on_every_level_and_finds_clear_topics() -> None:
     comments, embeddings = made(30)
     methods = {
@@ -186,8 +177,8 @@ def test_a_margin_is_counted_against_oneself() -> None:
         row("b", "one group", 0.4),
         row("b", "nearest group", 0.5),
     ]
-    assert margins(rows, "a") == {"b": pytest.approx(0.1)}
-    assert margins(rows, "b") == {"a": pytest.approx(-0.25)}
+    assert margins(rows, "a", "mutual_information") == {"b": pytest.approx(0.1)}
+    assert margins(rows, "b", "mutual_information") == {"a": pytest.approx(-0.25)}
 
 
 def test_copies_are_found_and_comments_of_the_same_demand_are_not_called_copies() -> None:

@@ -33,7 +33,7 @@ from training.cluster_comparison import (
 from training.cluster_timing import Timing, measure_apart
 from training.consultation import corpus_comments, read_consultation, read_known, texts_of
 from training.embedding import Kept, read_with
-from training.planting import plant_copies, plant_minorities, spliced_within
+from training.planting import plant_copies, plant_minorities
 from training.time_plot import plot
 from training.topic_methods import (
     LEVELS,
@@ -55,6 +55,7 @@ KMEANS = {
     "TF-IDF of words and k-means": word_vectors,
     "TF-IDF of letters, reduced, and k-means": character_vectors,
 }
+MARGINS = {"mutual_information": "NMI", "adjusted_information": "AMI"}
 TOLD, ALONE = "true number given", "number by silhouette"
 REMARKS = (
     "BERTopic's default sentence transformer is downloaded at its first use and is left out, so that the comparison "
@@ -110,7 +111,11 @@ class Benchmark:
                 f"{name}, {ALONE}": kmeans_by_silhouette(vectorise),
             }
         found: dict[str, Any] = compare_topics(comments, methods, vectors, self.seeds)
-        return {"comments": len(comments), **found, "margins": margins(found["matches"], OURS)}
+        return {
+            "comments": len(comments),
+            **found,
+            "margins": {measure: margins(found["matches"], OURS, measure) for measure in MARGINS},
+        }
 
     def campaigns(self) -> dict[str, Any]:
         """Copies."""
@@ -122,15 +127,9 @@ class Benchmark:
         }
 
     def minorities(self) -> list[dict[str, Any]]:
-        """Small groups among many comments: the consultation with more of its kind, and with the corpus."""
-        comments = texts_of(self.known.comments)
-        spliced = spliced_within(self.known.comments, _CROWD, 0)
-        return [
-            *self._minorities("consultation and comments spliced of it", comments, spliced),
-            *self._minorities(
-                "consultation and comments of the corpus, on hundreds of subjects", comments, corpus_comments()
-            ),
-        ]
+        """Small groups among the consultation and comments of the corpus."""
+        crowd = "consultation and comments of the corpus, which have hundreds of subjects"
+        return self._minorities(crowd, texts_of(self.known.comments), corpus_comments())
 
     def _minorities(self, crowd: str, comments: Sequence[str], others: Sequence[str]) -> list[dict[str, Any]]:
         every = sorted({*comments, *others, *texts_of(self.known.minorities)})
@@ -258,8 +257,8 @@ def _lines(part: str, figures: Any) -> list[str]:
                 f"  distinct words {_range(row['diversity'])}"
                 f"  stop words {row['stop_words']['mean']:.0%}  words {row['words']['mean']:.1f}"
             )
-        for name, margin in figures.get("margins", {}).items():
-            lines.append(f"{OURS} above {name}: {margin:+.3f} NMI by sub-topics")
+        for measure, ahead in figures.get("margins", {}).items():
+            lines += [f"{OURS} above {name}: {by:+.3f} {MARGINS[measure]} by sub-topics" for name, by in ahead.items()]
         return lines + (_lines("minorities", figures["minorities"]) if "minorities" in figures else [])
     if part == "campaigns":
         planted, written = figures["planted"], figures["written"]

@@ -95,15 +95,15 @@ def _wordings(found: Sequence[Wording]) -> dict[str, Any]:
     return {name: spread([one.to_dict()[name] for one in found]) for name in found[0].to_dict()}
 
 
-def margins(matches: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:
-    """How far the mutual information of a method lies above each other's, by sub-topics.
+def margins(matches: Sequence[Mapping[str, Any]], name: str, measure: str) -> dict[str, float]:
+    """How far a measure of a method lies above each other method's, by sub-topics.
 
     The method counts by its lower way of counting comments in no group, the others by their higher one.
     """
     scores: dict[str, list[float]] = defaultdict(list)
     for row in matches:
         if row["level"] == "subtopic":
-            scores[row["method"]].append(row["mutual_information"]["mean"])
+            scores[row["method"]].append(row[measure]["mean"])
     return {other: round(min(scores[name]) - max(ways), 4) for other, ways in scores.items() if other != name}
 
 

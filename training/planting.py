@@ -104,18 +104,6 @@ def varied(texts: Sequence[str], count: int, seed: int) -> list[str]:
     return [edited(_spliced(texts, random), _VARIED_SHARE, words, random) for _ in range(count)]
 
 
-def spliced_within(comments: Sequence[KnownComment], count: int, seed: int) -> list[str]:
-    """As many comments as wanted on the same sub-topics, in the same shares.
-
-    Each is the first half of one comment and the second half of another of its sub-topic.
-    """
-    random = Random(f"spliced {seed}")
-    parts: dict[str, list[str]] = {}
-    for comment in comments:
-        parts.setdefault(comment.subtopic, []).append(comment.text)
-    return [_spliced(parts[random.choice(comments).subtopic], random) for _ in range(count)]
-
-
 def _spliced(texts: Sequence[str], random: Random) -> str:
     """The first half of one text, and the second half of another."""
     first, second = (random.choice(texts).split() for _ in range(2))
