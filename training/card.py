@@ -34,7 +34,7 @@ for decisions about persons. It was trained on texts written for the project: ex
   weighed, and the thresholds set, on texts that neither was trained on.
 - Data: the project's own corpus (Apache-2.0), sha256 `{data}`; {train} texts trained on, {validation} to calibrate,
   {test} to test. The texts were written by language models under an annotation guide, the labels read twice on 30%.
-- Seed {seed}, commit `{commit}`.
+{origin}
 {hardware}
 - Licences: base weights MIT, corpus and trained weights Apache-2.0. Nothing else went in.
 
@@ -76,8 +76,7 @@ def model_card(name: str, run: Run, metrics: Mapping[str, Any]) -> str:
         name=name,
         base=run.provenance["base"],
         data=run.provenance["data_sha256"],
-        seed=run.provenance["seed"],
-        commit=run.provenance["git_commit"],
+        origin=_origin(run.provenance),
         hardware=spent,
         student=f"\n  Of its layers {run.config.layers} were kept; they were taught its states and probabilities."
         if run.config.layers
@@ -85,6 +84,18 @@ def model_card(name: str, run: Run, metrics: Mapping[str, Any]) -> str:
         tables=tables,
         **texts,
     )
+
+
+def _origin(provenance: Mapping[str, Any]) -> str:
+    """Seed and commit; of each run, with its data, where the weights are a mean of several."""
+    if "averaged" not in provenance:
+        return f"- Seed {provenance['seed']}, commit `{provenance['git_commit']}`."
+    runs = [
+        f"  - seed {run['seed']}, commit `{run['git_commit']}`, {run['texts']['train']} texts of data "
+        f"`{run['data_sha256'][:12]}`"
+        for run in provenance["averaged"]
+    ]
+    return "\n".join([f"- The weights are the mean of those of {len(runs)} runs:", *runs])
 
 
 def _table(figures: Mapping[str, Any]) -> str:

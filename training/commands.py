@@ -258,6 +258,25 @@ def train(
     click.echo(f"{target}: {manifest.model}")
 
 
+@click.command()
+@click.argument("runs", type=_PATH, nargs=-1, required=True)
+@click.option("--run", type=_PATH, default=Path("runs/default"), show_default=True, help="Folder of the new run.")
+@click.option("--out", type=_PATH, help="Bundle to build at the end; RUN/bundle if not given.")
+def average(runs: tuple[Path, ...], run: Path, out: Path | None) -> None:
+    """Build a bundle of the mean weights of finished RUNS that differ in their seed.
+
+    It is calibrated and measured on the held-out parts of the first run's corpus.
+    """
+    from training.averaging import average_runs
+    from training.release import build_bundle
+    from training.runs import open_run
+
+    averaged = average_runs([open_run(folder) for folder in runs], run)
+    target = out or run / "bundle"
+    manifest = build_bundle(averaged, target)
+    click.echo(f"{target}: {manifest.model}")
+
+
 @click.command("build")
 @click.argument("run", type=_PATH)
 @click.option("--out", type=_PATH, required=True, help="Folder of the bundle.")

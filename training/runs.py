@@ -142,7 +142,7 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     )
     hardware = {"processor": processor_name(), "threads": torch.get_num_threads()}
     provenance |= {"hardware": hardware, "seconds": round(time.monotonic() - begun)}
-    _save_run(folder, network, tokenizer, config, provenance, corpus, taxonomy_path)
+    save_run(Run(folder, config, provenance, corpus, taxonomy_path), network, tokenizer)
 
 
 def name_base(base: str) -> str:
@@ -174,25 +174,18 @@ def first_windows(texts: tuple[LabelledText, ...], cutter: WindowTokenizer, conf
     return [found[0] for found in windows]
 
 
-def _save_run(
-    folder: Path,
-    network: Network,
-    tokenizer: PreTrainedTokenizerFast,
-    config: TrainingConfig,
-    provenance: dict[str, Any],
-    corpus: Path,
-    taxonomy: Path,
-) -> None:
-    network.encoder.save_pretrained(folder / "network")
-    tokenizer.save_pretrained(folder / "network")
-    save_file(network.folded_heads(), folder / "heads.safetensors")
+def save_run(run: Run, network: Network, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Write a finished run into its folder."""
+    network.encoder.save_pretrained(run.folder / "network")
+    tokenizer.save_pretrained(run.folder / "network")
+    save_file(network.folded_heads(), run.folder / "heads.safetensors")
     write_json(
-        folder / "run.json",
+        run.folder / "run.json",
         {
-            "config": config.model_dump(),
-            "provenance": provenance,
-            "corpus": str(corpus.resolve()),
-            "taxonomy": str(taxonomy.resolve()),
+            "config": run.config.model_dump(),
+            "provenance": run.provenance,
+            "corpus": str(run.corpus.resolve()),
+            "taxonomy": str(run.taxonomy.resolve()),
         },
     )
 
