@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,13 +32,15 @@ class Weights:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Platt scaling of the two models together, one set of weights a level (Platt, 1999).
+    """Platt scaling of the two models together, one set of weights a level (Platt, 1999), and how windows make a text.
 
     Attributes:
         weights: by level.
+        window_temperature: of the log-sum-exp over the windows of a text; 0 is their maximum.
     """
 
     weights: Mapping[str, Weights]
+    window_temperature: float = 0.0
 
     def __call__(self, logits: Logits) -> dict[str, Floats]:
         """Calibrated logits, by level."""
@@ -48,14 +50,40 @@ class Calibration:
             found[level] = (weight.encoder * encoder + weight.lexicon * lexicon + weight.bias).astype(np.float32)
         return found
 
+    def pool(self, windows: Sequence[Floats]) -> Floats:
+        """One row for a text out of one level's calibrated logits of its windows.
+
+        ``T * log(sum(exp(logit / T)))``: a little more than the highest logit where several windows agree, and that of
+        the window itself where there is one.
+
+        Args:
+            windows: at least one, each of shape ``(rows, labels)``.
+
+        Returns:
+            Shape ``(labels,)``.
+        """
+        logits = np.concatenate(windows)
+        highest: Floats = logits.max(axis=0)
+        if not self.window_temperature:
+            return highest
+        shares = np.exp((logits - highest) / self.window_temperature).sum(axis=0)
+        pooled: Floats = (highest + self.window_temperature * np.log(shares)).astype(np.float32)
+        return pooled
+
     def to_dict(self) -> dict[str, Any]:
         """The plain data form that a bundle keeps."""
-        return {level: asdict(weight) for level, weight in self.weights.items()}
+        return {
+            "levels": {level: asdict(weight) for level, weight in self.weights.items()},
+            "window_temperature": self.window_temperature,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
-        """The inverse of :meth:`to_dict`."""
-        return cls({level: Weights(**weight) for level, weight in data.items()})
+        """The inverse of :meth:`to_dict`; older bundles have the levels alone, and took the maximum."""
+        levels = data.get("levels", data)
+        return cls(
+            {level: Weights(**weight) for level, weight in levels.items()}, float(data.get("window_temperature", 0.0))
+        )
 
 
 @dataclass(frozen=True)

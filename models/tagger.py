@@ -16,6 +16,7 @@ from models.encoder import EncodedWindow, Encoder
 from models.evidence import LeftOut, choose_evidence, leave_out, probability_drops
 from models.heads import AttentionHead, Bools, Floats, join_heads, probabilities, split_columns
 from models.lexicon import Lexicon
+from models.pooling import pool_windows, pooled_scores, stack_windows
 from models.scheduling import Part, run_in_order
 from models.tokenizer import Window
 from nlp.errors import MusannifError
@@ -121,22 +122,13 @@ class Tagger:
         levels = [level for axis in options.axes for level in self.taxonomy.axis(axis).levels]
         return self._stream(documents, levels or list(self.taxonomy.levels), options)
 
-    def logits(self, texts: Sequence[str]) -> Logits:
-        """Uncalibrated logits of raw texts.
-
-        A text of several windows gets, for each label, the highest logit of any; a text without any token gets
-        ``-inf``.
-        """
-        found = self._windows_of(texts, self._read)
-        return Logits(
-            self._pool([[window.encoder for window in windows] for windows in found]),
-            self._pool([[window.lexicon for window in windows] for windows in found]),
-        )
+    def logits(self, texts: Sequence[str]) -> list[Logits]:
+        """Uncalibrated logits of raw texts: for each text a row for each of its windows."""
+        return [stack_windows(self.taxonomy, windows) for windows in self._windows_of(texts, self._read)]
 
     def scores(self, texts: Sequence[str]) -> dict[str, Floats]:
         """Calibrated probabilities of raw texts, shape ``(texts, labels)`` by level."""
-        found = self._windows_of(texts, self._calibrated)
-        return probabilities(self.taxonomy, self._pool(found))
+        return pooled_scores(self.taxonomy, self.calibration, self.logits(texts))
 
     @cached_property
     def _head(self) -> AttentionHead:
@@ -170,17 +162,6 @@ class Tagger:
 
         tasks = run_in_order(map(parts, map(self.recipe, texts)), streams=self.encoder.streams)
         return [[future.result() for future in futures] for futures in tasks]
-
-    def _pool(self, texts: Sequence[Sequence[Mapping[str, Floats]]]) -> dict[str, Floats]:
-        """For each text the label-wise maximum over its windows, shape ``(texts, labels)`` by level."""
-        found = {}
-        for level in self.taxonomy.levels:
-            rows = np.full((len(texts), len(level.labels)), -np.inf, np.float32)
-            for row, windows in enumerate(texts):
-                if windows:
-                    rows[row] = np.concatenate([window[level.name] for window in windows]).max(axis=0)
-            found[level.name] = rows
-        return found
 
     def _stream(
         self, documents: Iterable[Document | Failure], levels: list[Level], options: Options
@@ -241,7 +222,7 @@ class Tagger:
     def _answer(self, windows: Sequence[_Read], levels: Sequence[Level], options: Options) -> Classification:
         """The tags of a text from what was read of its windows."""
         logits = [window.logits for window in windows]
-        scores = probabilities(self.taxonomy, self._pool([logits]))
+        scores = probabilities(self.taxonomy, pool_windows(self.taxonomy, self.calibration, [logits]))
         given = self.thresholds.decide(self.taxonomy, scores)
         tags = {level.name: _tags(level, scores[level.name][0], given[level.name][0], options) for level in levels}
         left = [window.left for window in windows if window.left]

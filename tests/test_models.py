@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from conftest import word_tagger
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +39,34 @@ def test_a_target_never_outscores_its_goal_whatever_the_calibration(
     parents = scores["goals"][:, list(taxonomy.level("targets").parent_index)]
     assert (scores["targets"] <= parents).all()
     assert all(((values >= 0) & (values <= 1)).all() for values in scores.values())
+
+
+def test_a_window_alone_speaks_for_its_text_and_several_that_agree_say_a_little_more() -> None:
+    windows = [np.array([[2.0, -3.0]], np.float32), np.array([[2.0, -6.0]], np.float32)]
+    weights = {"goals": Weights(1, 0, 0)}
+    np.testing.assert_array_equal(Calibration(weights, 0.5).pool(windows[:1]), windows[0][0])
+    np.testing.assert_allclose(Calibration(weights, 0.5).pool(windows), [2 + 0.5 * np.log(2), -3], atol=2e-3)
+    np.testing.assert_array_equal(Calibration(weights).pool(windows), [2.0, -3.0])
+    far = Calibration(weights, 0.5).pool([np.array([[-900.0, 900.0]], np.float32)] * 3)
+    np.testing.assert_allclose(far, [-900, 900], atol=1)
+
+
+def test_a_calibration_survives_its_data_form_and_one_of_an_older_bundle_takes_the_maximum() -> None:
+    calibration = Calibration({"goals": Weights(0.5, 0.25, -1.0)}, 0.5)
+    assert Calibration.from_dict(calibration.to_dict()) == calibration
+    older = Calibration.from_dict({"goals": {"encoder": 0.5, "lexicon": 0.25, "bias": -1.0}})
+    assert older == Calibration({"goals": Weights(0.5, 0.25, -1.0)}, 0.0)
+
+
+def test_a_text_of_several_windows_is_pooled_as_its_calibration_says_and_one_without_a_token_gets_nothing(
+    taxonomy: Taxonomy,
+) -> None:
+    tagger = word_tagger(taxonomy, {"مياه": {"goals": ["6"]}}, window=3)
+    soft = replace(tagger, calibration=replace(tagger.calibration, window_temperature=0.5))
+    texts = ["مياه هنا.", "مياه هنا. مياه هنا.", ""]
+    hard, pooled = (one.scores(texts)["goals"][:, taxonomy.level("goals").index["6"]] for one in (tagger, soft))
+    assert hard[0] == hard[1] == pooled[0] < pooled[1]
+    assert hard[2] == pooled[2] == 0
 
 
 def test_a_child_is_given_only_with_its_parent(taxonomy: Taxonomy) -> None:
