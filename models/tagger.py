@@ -229,7 +229,7 @@ class Tagger:
         return Classification(
             id="",
             tags=self._with_evidence(tags, logits, left) if options.evidence else tags,
-            needs_review=bool(self.thresholds.confidence(scores)[0] < self.thresholds.review_confidence)
+            needs_review=bool(self.thresholds.confidence(self.taxonomy, scores)[0] < self.thresholds.review_confidence)
             or not np.any(scores[levels[0].name]),
             scores={
                 level.name: dict(zip(level.ids, map(float, scores[level.name][0]), strict=True)) for level in levels

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from models.calibration import Calibration, Logits, Thresholds, Weights
+from models.calibration import SUPPORTED, Calibration, Logits, Thresholds, Weights
 from models.heads import Bools, Floats
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy
@@ -73,10 +74,10 @@ def fit_thresholds(taxonomy: Taxonomy, scores: Mapping[str, Floats], texts: Sequ
         share = truth.sum(axis=0) / (truth.sum(axis=0) + _PRIOR_EXAMPLES)
         by_level[level.name] = (share * own + (1 - share) * shared).astype(np.float32)
     first = taxonomy.levels[0]
-    thresholds = Thresholds(by_level, first.name, 0.0)
+    thresholds = Thresholds(by_level, first.name, 0.0, SUPPORTED)
     given = thresholds.decide(taxonomy, scores)[first.name]
-    confidence = _review_confidence(*gold(texts, first), given, thresholds.confidence(scores))
-    return Thresholds(by_level, first.name, confidence)
+    confidence = _review_confidence(*gold(texts, first), given, thresholds.confidence(taxonomy, scores))
+    return replace(thresholds, review_confidence=confidence)
 
 
 def _best_threshold(truth: Bools, scores: Floats, fallback: float = 0.5) -> float:
