@@ -138,7 +138,7 @@ class Thresholds:
             for level in taxonomy.levels:
                 if level.parent == self.review_level:
                     support = np.zeros_like(values)
-                    np.maximum.at(support, (slice(None), list(level.parent_index)), scores[level.name])
+                    np.maximum.at(support.T, np.array(level.parent_index), scores[level.name].T)
                     sure = sure * np.sqrt(np.where(given, support, 1.0).min(axis=1))
         confidence: Floats = np.where(given.any(axis=1), sure, 1 - values.max(axis=1)).astype(np.float32)
         return confidence

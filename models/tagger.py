@@ -16,6 +16,7 @@ from models.encoder import EncodedWindow, Encoder
 from models.evidence import LeftOut, choose_evidence, leave_out, probability_drops
 from models.heads import AttentionHead, Bools, Floats, join_heads, probabilities, split_columns
 from models.lexicon import Lexicon
+from models.places import Reading, choose_places, read_sections
 from models.pooling import pool_windows, pooled_scores, stack_windows
 from models.scheduling import Part, run_in_order
 from models.tokenizer import Window
@@ -23,6 +24,7 @@ from nlp.errors import MusannifError
 from nlp.normalise import Recipe
 from nlp.reading import MOST_CHARACTERS, check_text
 from nlp.records import Classification, Document, Failure, Tag
+from nlp.sections import split_sections
 from nlp.sentences import split_sentences
 from nlp.taxonomy import Level, Taxonomy
 
@@ -61,6 +63,7 @@ class _Read:
 
     logits: Mapping[str, Floats]
     left: LeftOut | None
+    reading: Reading | None
     embedding: Floats | None
 
 
@@ -206,14 +209,21 @@ class Tagger:
 
     def _text_parts(self, text: str, options: Options) -> list[Part[_Read]]:
         """What must be done to tag a text, one part for each of its windows."""
-        aligned = self.recipe.align(text) if options.evidence else None
+        sections = split_sections(text)
+        aligned = self.recipe.align(text) if options.evidence or sections else None
         normalised = aligned.text if aligned else self.recipe(text)
-        sentences = split_sentences(text) if aligned else ()
+        sentences = split_sentences(text) if options.evidence else ()
 
         def read(window: EncodedWindow) -> _Read:
+            left = reading = None
+            if aligned and options.evidence:
+                left = leave_out(self.taxonomy, self._head, self.lexicon, window, aligned, sentences)
+            if aligned and sections:
+                reading = read_sections(self.taxonomy, self._head, window, aligned, sections)
             return _Read(
                 self._calibrated(window, normalised),
-                leave_out(self.taxonomy, self._head, self.lexicon, window, aligned, sentences) if aligned else None,
+                left,
+                reading,
                 window.embedding if options.embedding else None,
             )
 
@@ -225,10 +235,12 @@ class Tagger:
         scores = probabilities(self.taxonomy, pool_windows(self.taxonomy, self.calibration, [logits]))
         given = self.thresholds.decide(self.taxonomy, scores)
         tags = {level.name: _tags(level, scores[level.name][0], given[level.name][0], options) for level in levels}
-        left = [window.left for window in windows if window.left]
+        if options.evidence:
+            tags = self._with_evidence(tags, logits, [window.left for window in windows if window.left])
+        readings = [window.reading for window in windows if window.reading]
         return Classification(
             id="",
-            tags=self._with_evidence(tags, logits, left) if options.evidence else tags,
+            tags=self._with_sections(tags, logits, readings) if readings else tags,
             needs_review=bool(self.thresholds.confidence(self.taxonomy, scores)[0] < self.thresholds.review_confidence)
             or not np.any(scores[levels[0].name]),
             scores={
@@ -259,6 +271,24 @@ class Tagger:
             return replace(tag, evidence=choose_evidence(left[best].sentences, drops))
 
         return {name: tuple(carried(self.taxonomy.level(name), tag) for tag in found) for name, found in tags.items()}
+
+    def _with_sections(
+        self, tags: Mapping[str, tuple[Tag, ...]], windows: Sequence[Mapping[str, Floats]], readings: Sequence[Reading]
+    ) -> dict[str, tuple[Tag, ...]]:
+        """The same tags with the sections in which they were found."""
+
+        def located(level: Level, tag: Tag) -> Tag:
+            place = level.index[tag.id]
+            sections = choose_places(
+                readings[0].sections,
+                np.array([reading.places[level.name][place] for reading in readings]),
+                np.array([window[level.name][0, place] for window in windows], np.float32),
+                float(self.thresholds.by_level[level.name][place]),
+                tag.score,
+            )
+            return replace(tag, sections=sections)
+
+        return {name: tuple(located(self.taxonomy.level(name), tag) for tag in found) for name, found in tags.items()}
 
 
 def _tags(level: Level, scores: Floats, given: Bools, options: Options) -> tuple[Tag, ...]:
