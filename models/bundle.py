@@ -9,7 +9,7 @@
     lexicon.safetensors  character n-grams with their weights
     taxonomy.json        the labels that the heads answer for
     normaliser.json      the recipes that the encoder and the lexicon were trained with
-    calibration.json     weights of encoder and lexicon by level
+    calibration.json     weights of encoder and lexicon by level, and how the windows of a text are pooled
     thresholds.json      threshold by label, and the confidence below which a text needs review
     metrics.json         what was measured, on what
     README.md            the model card

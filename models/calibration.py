@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from models.heads import Bools, Floats
 from nlp.errors import BundleError
 from nlp.taxonomy import Taxonomy
+
+SUPPORTED, LOWEST = REVIEW_MEASURES = ("supported", "lowest")
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class Weights:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Platt scaling of the two models together, one set of weights a level (Platt, 1999).
+    """Platt scaling of the two models together, one set of weights a level (Platt, 1999), and how windows make a text.
 
     Attributes:
         weights: by level.
+        window_temperature: of the log-sum-exp over the windows of a text; 0 is their maximum.
     """
 
     weights: Mapping[str, Weights]
+    window_temperature: float = 0.0
 
     def __call__(self, logits: Logits) -> dict[str, Floats]:
         """Calibrated logits, by level."""
@@ -48,14 +52,40 @@ class Calibration:
             found[level] = (weight.encoder * encoder + weight.lexicon * lexicon + weight.bias).astype(np.float32)
         return found
 
+    def pool(self, windows: Sequence[Floats]) -> Floats:
+        """One row for a text out of one level's calibrated logits of its windows.
+
+        ``T * log(sum(exp(logit / T)))``: a little more than the highest logit where several windows agree, and that of
+        the window itself where there is one.
+
+        Args:
+            windows: at least one, each of shape ``(rows, labels)``.
+
+        Returns:
+            Shape ``(labels,)``.
+        """
+        logits = np.concatenate(windows)
+        highest: Floats = logits.max(axis=0)
+        if not self.window_temperature:
+            return highest
+        shares = np.exp((logits - highest) / self.window_temperature).sum(axis=0)
+        pooled: Floats = (highest + self.window_temperature * np.log(shares)).astype(np.float32)
+        return pooled
+
     def to_dict(self) -> dict[str, Any]:
         """The plain data form that a bundle keeps."""
-        return {level: asdict(weight) for level, weight in self.weights.items()}
+        return {
+            "levels": {level: asdict(weight) for level, weight in self.weights.items()},
+            "window_temperature": self.window_temperature,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
-        """The inverse of :meth:`to_dict`."""
-        return cls({level: Weights(**weight) for level, weight in data.items()})
+        """The inverse of :meth:`to_dict`; older bundles have the levels alone, and took the maximum."""
+        levels = data.get("levels", data)
+        return cls(
+            {level: Weights(**weight) for level, weight in levels.items()}, float(data.get("window_temperature", 0.0))
+        )
 
 
 @dataclass(frozen=True)
@@ -66,11 +96,21 @@ class Thresholds:
         by_level: float32, shape ``(labels,)``, by level.
         review_level: the level whose decisions are watched.
         review_confidence: a text needs review if its confidence on that level is lower.
+        review_measure: how that confidence is counted, one of :data:`REVIEW_MEASURES`.
     """
 
     by_level: Mapping[str, Floats]
     review_level: str
     review_confidence: float
+    review_measure: str = LOWEST
+
+    def __post_init__(self) -> None:
+        if self.review_measure not in REVIEW_MEASURES:
+            raise BundleError(
+                f"the review confidence is counted by {self.review_measure!r}",
+                expected="one of " + ", ".join(REVIEW_MEASURES),
+                remedy="use the Musannif version that wrote the bundle, or a newer one",
+            )
 
     def decide(self, taxonomy: Taxonomy, scores: Mapping[str, Floats]) -> dict[str, Bools]:
         """Which labels are given: bool, shape ``(rows, labels)``, by level; a child only with its parent."""
@@ -82,16 +122,25 @@ class Thresholds:
             given[level.name] = passed
         return given
 
-    def confidence(self, scores: Mapping[str, Floats]) -> Floats:
+    def confidence(self, taxonomy: Taxonomy, scores: Mapping[str, Floats]) -> Floats:
         """How sure the model is of each text on the review level, in ``[0, 1]``, shape ``(rows,)``.
 
-        The lowest probability among the labels that are given; where none is, the probability that none applies to
-        the likeliest label.
+        ``supported``: the product of the probabilities of the labels that are given, times the square root of what the
+        least supported of them has in its likeliest child. ``lowest``, of older bundles: the lowest probability among
+        the labels that are given. Where none is given, the probability that none applies to the likeliest label.
         """
         values = scores[self.review_level]
         given = values >= self.by_level[self.review_level]
-        lowest = np.where(given, values, 1.0).min(axis=1)
-        confidence: Floats = np.where(given.any(axis=1), lowest, 1 - values.max(axis=1)).astype(np.float32)
+        if self.review_measure == LOWEST:
+            sure = np.where(given, values, 1.0).min(axis=1)
+        else:
+            sure = np.where(given, values, 1.0).prod(axis=1)
+            for level in taxonomy.levels:
+                if level.parent == self.review_level:
+                    support = np.zeros_like(values)
+                    np.maximum.at(support.T, np.array(level.parent_index), scores[level.name].T)
+                    sure = sure * np.sqrt(np.where(given, support, 1.0).min(axis=1))
+        confidence: Floats = np.where(given.any(axis=1), sure, 1 - values.max(axis=1)).astype(np.float32)
         return confidence
 
     def to_dict(self, taxonomy: Taxonomy) -> dict[str, Any]:
@@ -104,21 +153,26 @@ class Thresholds:
         }
         return {
             "labels": labels,
-            "review": {"level": self.review_level, "confidence": round(self.review_confidence, 4)},
+            "review": {
+                "level": self.review_level,
+                "confidence": round(self.review_confidence, 4),
+                "measure": self.review_measure,
+            },
         }
 
     @classmethod
     def from_dict(cls, taxonomy: Taxonomy, data: Mapping[str, Any]) -> Thresholds:
-        """The inverse of :meth:`to_dict`.
+        """The inverse of :meth:`to_dict`; older bundles count the review confidence by the lowest probability.
 
         Raises:
-            BundleError: a label of the taxonomy has no threshold.
+            BundleError: a label of the taxonomy has no threshold, or the measure is not known.
         """
         try:
             by_level = {
                 level.name: np.array([data["labels"][level.name][label] for label in level.ids], np.float32)
                 for level in taxonomy.levels
             }
-            return cls(by_level, str(data["review"]["level"]), float(data["review"]["confidence"]))
+            review = data["review"]
+            return cls(by_level, str(review["level"]), float(review["confidence"]), str(review.get("measure", LOWEST)))
         except KeyError as error:
             raise BundleError(f"thresholds lack {error}", expected="a threshold for every label") from error

@@ -57,7 +57,7 @@ def leave_out(
         text: leads from normalised to raw characters.
         sentences: of the raw text, in order.
     """
-    owners = _owners(window, text, sentences)
+    owners = token_owners(window, text, sentences)
     present = np.unique(owners[owners >= 0])
     others = (owners[None] != present[:, None]).astype(np.float32)
     weights, values = head.read(window.states)
@@ -75,13 +75,19 @@ def _without(window: EncodedWindow, text: str, tokens: NDArray[np.bool_]) -> str
     return text[window.span.start : starts.min()] + " " + text[ends.max() : window.span.end]
 
 
-def _owners(window: EncodedWindow, text: NormalisedText, sentences: Sequence[Span]) -> NDArray[np.int64]:
-    """Index of the sentence of each token, shape ``(tokens,)``; -1 for tokens that are not of the text."""
+def token_owners(window: EncodedWindow, text: NormalisedText, spans: Sequence[Span]) -> NDArray[np.int64]:
+    """Index of the span of each token, shape ``(tokens,)``; -1 for tokens that are not of the text.
+
+    Args:
+        window: of the normalised text.
+        text: leads from normalised to raw characters.
+        spans: of the raw text, in order; what lies between two belongs to the first of them.
+    """
     starts, ends = window.token_spans.T
     real = ends > starts
-    # By its last character: a token may start with the space before its word, which the sentence does not hold.
+    # By its last character: a token may start with the space before its word, which the span does not hold.
     raw = text.starts[np.maximum(ends - 1, 0)]
-    owners = np.searchsorted([sentence.start for sentence in sentences], raw, side="right") - 1
+    owners = np.searchsorted([span.start for span in spans], raw, side="right") - 1
     return np.where(real, np.maximum(owners, 0), -1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from nlp.taxonomy import Taxonomy
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+S = TypeVar("S", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def join_heads(taxonomy: Taxonomy, heads: Mapping[str, AttentionHead]) -> Attent
     )
 
 
-def split_columns(taxonomy: Taxonomy, columns: Floats) -> dict[str, Floats]:
+def split_columns(taxonomy: Taxonomy, columns: NDArray[S]) -> dict[str, NDArray[S]]:
     """By level, what lies side by side for all labels along the last axis."""
     found, start = {}, 0
     for level in taxonomy.levels:

@@ -16,12 +16,15 @@ from models.encoder import EncodedWindow, Encoder
 from models.evidence import LeftOut, choose_evidence, leave_out, probability_drops
 from models.heads import AttentionHead, Bools, Floats, join_heads, probabilities, split_columns
 from models.lexicon import Lexicon
+from models.places import Reading, choose_places, read_sections
+from models.pooling import pool_windows, pooled_scores, stack_windows
 from models.scheduling import Part, run_in_order
 from models.tokenizer import Window
 from nlp.errors import MusannifError
 from nlp.normalise import Recipe
 from nlp.reading import MOST_CHARACTERS, check_text
 from nlp.records import Classification, Document, Failure, Tag
+from nlp.sections import split_sections
 from nlp.sentences import split_sentences
 from nlp.taxonomy import Level, Taxonomy
 
@@ -60,6 +63,7 @@ class _Read:
 
     logits: Mapping[str, Floats]
     left: LeftOut | None
+    reading: Reading | None
     embedding: Floats | None
 
 
@@ -121,22 +125,13 @@ class Tagger:
         levels = [level for axis in options.axes for level in self.taxonomy.axis(axis).levels]
         return self._stream(documents, levels or list(self.taxonomy.levels), options)
 
-    def logits(self, texts: Sequence[str]) -> Logits:
-        """Uncalibrated logits of raw texts.
-
-        A text of several windows gets, for each label, the highest logit of any; a text without any token gets
-        ``-inf``.
-        """
-        found = self._windows_of(texts, self._read)
-        return Logits(
-            self._pool([[window.encoder for window in windows] for windows in found]),
-            self._pool([[window.lexicon for window in windows] for windows in found]),
-        )
+    def logits(self, texts: Sequence[str]) -> list[Logits]:
+        """Uncalibrated logits of raw texts: for each text a row for each of its windows."""
+        return [stack_windows(self.taxonomy, windows) for windows in self._windows_of(texts, self._read)]
 
     def scores(self, texts: Sequence[str]) -> dict[str, Floats]:
         """Calibrated probabilities of raw texts, shape ``(texts, labels)`` by level."""
-        found = self._windows_of(texts, self._calibrated)
-        return probabilities(self.taxonomy, self._pool(found))
+        return pooled_scores(self.taxonomy, self.calibration, self.logits(texts))
 
     @cached_property
     def _head(self) -> AttentionHead:
@@ -170,17 +165,6 @@ class Tagger:
 
         tasks = run_in_order(map(parts, map(self.recipe, texts)), streams=self.encoder.streams)
         return [[future.result() for future in futures] for futures in tasks]
-
-    def _pool(self, texts: Sequence[Sequence[Mapping[str, Floats]]]) -> dict[str, Floats]:
-        """For each text the label-wise maximum over its windows, shape ``(texts, labels)`` by level."""
-        found = {}
-        for level in self.taxonomy.levels:
-            rows = np.full((len(texts), len(level.labels)), -np.inf, np.float32)
-            for row, windows in enumerate(texts):
-                if windows:
-                    rows[row] = np.concatenate([window[level.name] for window in windows]).max(axis=0)
-            found[level.name] = rows
-        return found
 
     def _stream(
         self, documents: Iterable[Document | Failure], levels: list[Level], options: Options
@@ -225,14 +209,21 @@ class Tagger:
 
     def _text_parts(self, text: str, options: Options) -> list[Part[_Read]]:
         """What must be done to tag a text, one part for each of its windows."""
-        aligned = self.recipe.align(text) if options.evidence else None
+        sections = split_sections(text)
+        aligned = self.recipe.align(text) if options.evidence or sections else None
         normalised = aligned.text if aligned else self.recipe(text)
-        sentences = split_sentences(text) if aligned else ()
+        sentences = split_sentences(text) if options.evidence else ()
 
         def read(window: EncodedWindow) -> _Read:
+            left = reading = None
+            if aligned and options.evidence:
+                left = leave_out(self.taxonomy, self._head, self.lexicon, window, aligned, sentences)
+            if aligned and sections:
+                reading = read_sections(self.taxonomy, self._head, window, aligned, sections)
             return _Read(
                 self._calibrated(window, normalised),
-                leave_out(self.taxonomy, self._head, self.lexicon, window, aligned, sentences) if aligned else None,
+                left,
+                reading,
                 window.embedding if options.embedding else None,
             )
 
@@ -241,14 +232,16 @@ class Tagger:
     def _answer(self, windows: Sequence[_Read], levels: Sequence[Level], options: Options) -> Classification:
         """The tags of a text from what was read of its windows."""
         logits = [window.logits for window in windows]
-        scores = probabilities(self.taxonomy, self._pool([logits]))
+        scores = probabilities(self.taxonomy, pool_windows(self.taxonomy, self.calibration, [logits]))
         given = self.thresholds.decide(self.taxonomy, scores)
         tags = {level.name: _tags(level, scores[level.name][0], given[level.name][0], options) for level in levels}
-        left = [window.left for window in windows if window.left]
+        if options.evidence:
+            tags = self._with_evidence(tags, logits, [window.left for window in windows if window.left])
+        readings = [window.reading for window in windows if window.reading]
         return Classification(
             id="",
-            tags=self._with_evidence(tags, logits, left) if options.evidence else tags,
-            needs_review=bool(self.thresholds.confidence(scores)[0] < self.thresholds.review_confidence)
+            tags=self._with_sections(tags, logits, readings) if readings else tags,
+            needs_review=bool(self.thresholds.confidence(self.taxonomy, scores)[0] < self.thresholds.review_confidence)
             or not np.any(scores[levels[0].name]),
             scores={
                 level.name: dict(zip(level.ids, map(float, scores[level.name][0]), strict=True)) for level in levels
@@ -278,6 +271,24 @@ class Tagger:
             return replace(tag, evidence=choose_evidence(left[best].sentences, drops))
 
         return {name: tuple(carried(self.taxonomy.level(name), tag) for tag in found) for name, found in tags.items()}
+
+    def _with_sections(
+        self, tags: Mapping[str, tuple[Tag, ...]], windows: Sequence[Mapping[str, Floats]], readings: Sequence[Reading]
+    ) -> dict[str, tuple[Tag, ...]]:
+        """The same tags with the sections in which they were found."""
+
+        def located(level: Level, tag: Tag) -> Tag:
+            place = level.index[tag.id]
+            sections = choose_places(
+                readings[0].sections,
+                np.array([reading.places[level.name][place] for reading in readings]),
+                np.array([window[level.name][0, place] for window in windows], np.float32),
+                float(self.thresholds.by_level[level.name][place]),
+                tag.score,
+            )
+            return replace(tag, sections=sections)
+
+        return {name: tuple(located(self.taxonomy.level(name), tag) for tag in found) for name, found in tags.items()}
 
 
 def _tags(level: Level, scores: Floats, given: Bools, options: Options) -> tuple[Tag, ...]:

@@ -59,6 +59,45 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a long text.
+
+    Attributes:
+        span: its place in the raw text.
+        heading: the last one before it, or its own; ``None`` where there was none yet.
+        page: counted from 1; ``None`` in a text without page marks.
+    """
+
+    span: Span
+    heading: str | None
+    page: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A section in which a tag was found.
+
+    Attributes:
+        section: of the raw text.
+        score: the highest probability of the tag in a window of it, in ``[0, 1]``.
+    """
+
+    section: Section
+    score: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The place as the contract writes it; without heading or page where there is none."""
+        named = {"heading": self.section.heading, "page": self.section.page}
+        span = self.section.span
+        return {
+            **{name: value for name, value in named.items() if value is not None},
+            "start": span.start,
+            "end": span.end,
+            "score": round(self.score, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
     """A label given to a text.
 
@@ -66,11 +105,13 @@ class Tag:
         id: of the label.
         score: its calibrated probability in ``[0, 1]``.
         evidence: the sentences that carry it, strongest first; ``None`` if not asked for.
+        sections: where it was found, strongest first; ``None`` in a text without pages or headings.
     """
 
     id: str
     score: float
     evidence: tuple[Evidence, ...] | None = None
+    sections: tuple[Place, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The tag as the contract writes it."""
@@ -79,6 +120,8 @@ class Tag:
             item["evidence"] = [
                 {"start": one.span.start, "end": one.span.end, "score": round(one.score, 4)} for one in self.evidence
             ]
+        if self.sections is not None:
+            item["sections"] = [place.to_dict() for place in self.sections]
         return item
 
 

@@ -94,12 +94,25 @@ class EvidenceOut(BaseModel):
     score: float
 
 
+class SectionOut(BaseModel):
+    """A section of a long text in which a tag was found: its heading and page, where it has them, as offsets."""
+
+    heading: str | None = None
+    page: int | None = Field(default=None, description="From 1, where the text has form feeds.")
+    start: int
+    end: int
+    score: float = Field(description="The highest probability of the tag in this section.")
+
+
 class TagOut(BaseModel):
     """A label with its calibrated probability."""
 
     id: str
     score: float
     evidence: list[EvidenceOut] | None = None
+    sections: list[SectionOut] | None = Field(
+        default=None, description="Where it was found, strongest first, at most 20; in a text with pages or headings."
+    )
 
 
 class ProblemOut(BaseModel):
@@ -114,7 +127,10 @@ class ProblemOut(BaseModel):
 class ItemOut(BaseModel):
     """The answer to one text: tags by level of the taxonomy where ``status`` is 200, else a problem."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"additionalProperties": {"type": "array", "items": {"$ref": "#/components/schemas/TagOut"}}},
+    )
 
     id: str | int | None = None
     status: int

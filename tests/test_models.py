@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from conftest import word_tagger
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +15,7 @@ from models.heads import AttentionHead, join_heads, probabilities
 from models.lexicon import Lexicon, character_grams
 from models.stub import empty_lexicon
 from models.tagger import Options, Tagger
-from nlp.errors import EmptyTextError, InvalidTextError, TaxonomyError, TextTooLongError
+from nlp.errors import BundleError, EmptyTextError, InvalidTextError, TaxonomyError, TextTooLongError
 from nlp.normalise import find_recipe
 from nlp.records import Classification, Document, Failure, Span
 from nlp.sentences import split_sentences
@@ -36,6 +39,34 @@ def test_a_target_never_outscores_its_goal_whatever_the_calibration(
     parents = scores["goals"][:, list(taxonomy.level("targets").parent_index)]
     assert (scores["targets"] <= parents).all()
     assert all(((values >= 0) & (values <= 1)).all() for values in scores.values())
+
+
+def test_a_window_alone_speaks_for_its_text_and_several_that_agree_say_a_little_more() -> None:
+    windows = [np.array([[2.0, -3.0]], np.float32), np.array([[2.0, -6.0]], np.float32)]
+    weights = {"goals": Weights(1, 0, 0)}
+    np.testing.assert_array_equal(Calibration(weights, 0.5).pool(windows[:1]), windows[0][0])
+    np.testing.assert_allclose(Calibration(weights, 0.5).pool(windows), [2 + 0.5 * np.log(2), -3], atol=2e-3)
+    np.testing.assert_array_equal(Calibration(weights).pool(windows), [2.0, -3.0])
+    far = Calibration(weights, 0.5).pool([np.array([[-900.0, 900.0]], np.float32)] * 3)
+    np.testing.assert_allclose(far, [-900, 900], atol=1)
+
+
+def test_a_calibration_survives_its_data_form_and_one_of_an_older_bundle_takes_the_maximum() -> None:
+    calibration = Calibration({"goals": Weights(0.5, 0.25, -1.0)}, 0.5)
+    assert Calibration.from_dict(calibration.to_dict()) == calibration
+    older = Calibration.from_dict({"goals": {"encoder": 0.5, "lexicon": 0.25, "bias": -1.0}})
+    assert older == Calibration({"goals": Weights(0.5, 0.25, -1.0)}, 0.0)
+
+
+def test_a_text_of_several_windows_is_pooled_as_its_calibration_says_and_one_without_a_token_gets_nothing(
+    taxonomy: Taxonomy,
+) -> None:
+    tagger = word_tagger(taxonomy, {"مياه": {"goals": ["6"]}}, window=3)
+    soft = replace(tagger, calibration=replace(tagger.calibration, window_temperature=0.5))
+    texts = ["مياه هنا.", "مياه هنا. مياه هنا.", ""]
+    hard, pooled = (one.scores(texts)["goals"][:, taxonomy.level("goals").index["6"]] for one in (tagger, soft))
+    assert hard[0] == hard[1] == pooled[0] < pooled[1]
+    assert hard[2] == pooled[2] == 0
 
 
 def test_a_child_is_given_only_with_its_parent(taxonomy: Taxonomy) -> None:
@@ -68,7 +99,37 @@ def test_review_is_asked_for_where_a_given_or_a_missing_goal_is_doubtful(taxonom
     scores["goals"][1, 3] = 0.55
     scores["goals"][2, 3] = 0.95
     scores["goals"][3, 3] = 0.45
-    assert list(thresholds.confidence(scores) < thresholds.review_confidence) == [False, True, False, True]
+    assert list(thresholds.confidence(taxonomy, scores) < thresholds.review_confidence) == [False, True, False, True]
+
+
+def test_a_goal_is_surer_where_a_target_of_it_is_likely_and_two_goals_are_less_sure_than_one(
+    taxonomy: Taxonomy,
+) -> None:
+    halves = {level.name: np.full(len(level.labels), 0.5, np.float32) for level in taxonomy.levels}
+    thresholds = Thresholds(halves, "goals", 0.8, "supported")
+    goals, targets = taxonomy.level("goals").index, taxonomy.level("targets").index
+    scores = {level.name: np.zeros((5, len(level.labels)), np.float32) for level in taxonomy.levels}
+    scores["goals"][:4, goals["6"]] = 0.9
+    scores["targets"][[0, 2], targets["6.1"]] = 0.81
+    scores["targets"][1, targets["6.2"]] = 0.09
+    scores["targets"][3, targets["4.1"]] = 0.81
+    scores["goals"][2, goals["4"]] = 0.8
+    scores["targets"][2, targets["4.1"]] = 0.64
+    scores["goals"][4, goals["6"]] = 0.3
+    np.testing.assert_allclose(
+        thresholds.confidence(taxonomy, scores), [0.9 * 0.9, 0.9 * 0.3, 0.72 * 0.8, 0.0, 0.7], rtol=1e-5
+    )
+
+
+def test_thresholds_of_an_older_bundle_keep_their_measure_and_an_unknown_one_is_refused(taxonomy: Taxonomy) -> None:
+    halves = {level.name: np.full(len(level.labels), 0.5, np.float32) for level in taxonomy.levels}
+    data = Thresholds(halves, "goals", 0.8, "supported").to_dict(taxonomy)
+    assert Thresholds.from_dict(taxonomy, data).review_measure == "supported"
+    del data["review"]["measure"]
+    assert Thresholds.from_dict(taxonomy, data).review_measure == "lowest"
+    data["review"]["measure"] = "highest"
+    with pytest.raises(BundleError, match="'highest'; expected one of supported, lowest"):
+        Thresholds.from_dict(taxonomy, data)
 
 
 def test_tags_pass_their_thresholds_and_obey_the_options(stub: Tagger) -> None:

@@ -256,7 +256,7 @@ def test_a_bundle_in_use_learns_from_reviewed_texts_and_keeps_what_it_knew(
     new = load_tagger(train_tiny(tiny_bundle, tiny_corpus, tmp_path / "run", **settings))
     place = taxonomy.level("rite").index["inclusiveness"]
     unseen = ["قال الناس في الحي إن ماء الحي جديد 9 9"]
-    before, after = (tagger.logits(unseen).encoder["rite"][0, place] for tagger in (old, new))
+    before, after = (tagger.logits(unseen)[0].encoder["rite"][0, place] for tagger in (old, new))
     assert after > before + 2
     (kept,) = new.classify([Document("b", "قال الناس في الحي إن رشوة قديم")])
     assert isinstance(kept, Classification)

@@ -70,7 +70,7 @@ def evaluate_answers(taxonomy: Taxonomy, answers: Answers, texts: Sequence[Label
     """Measure what a system said of the same texts."""
     scores, thresholds = answers.scores, answers.thresholds
     given = answers.given(taxonomy)
-    review = thresholds.confidence(scores) < thresholds.review_confidence
+    review = thresholds.confidence(taxonomy, scores) < thresholds.review_confidence
     watched = taxonomy.level(thresholds.review_level)
     truth, known = gold(texts, watched)
     confident = known & ~review

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from models.calibration import Calibration, Logits, Thresholds, Weights
+from models.calibration import SUPPORTED, Calibration, Logits, Thresholds, Weights
 from models.heads import Bools, Floats
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy
@@ -18,20 +19,27 @@ _GRID = np.arange(0.10, 0.91, 0.01)
 # A label's own best threshold counts as much as the level's once it has this many positive examples.
 _PRIOR_EXAMPLES = 20
 _REVIEW_PRECISION = 0.95
+# The best of those tried on documents of several texts that costs nothing on texts about one thing: EXPERIMENTS.md.
+_WINDOW_TEMPERATURE = 0.5
 
 
-def fit_calibration(taxonomy: Taxonomy, logits: Logits, texts: Sequence[LabelledText]) -> Calibration:
+def fit_calibration(taxonomy: Taxonomy, logits: Sequence[Logits], texts: Sequence[LabelledText]) -> Calibration:
     """Weights of the two models that make the held-out labels most likely; none is negative.
+
+    Of a held-out text of several windows, the highest logit of each model counts.
 
     Args:
         taxonomy: gives the levels.
-        logits: of the held-out texts.
-        texts: the held-out texts.
+        logits: of the held-out texts, a row for each window.
+        texts: the held-out texts; each has a token.
     """
     weights = {}
     for level in taxonomy.levels:
         truth, known = gold(texts, level)
-        encoder, lexicon = (part[level.name][known].ravel() for part in (logits.encoder, logits.lexicon))
+        encoder, lexicon = (
+            np.stack([part[level.name].max(axis=0) for part in parts])[known].ravel()
+            for parts in ([text.encoder for text in logits], [text.lexicon for text in logits])
+        )
         labels = truth[known].ravel()
 
         def loss(
@@ -42,7 +50,7 @@ def fit_calibration(taxonomy: Taxonomy, logits: Logits, texts: Sequence[Labelled
 
         best = minimize(loss, [0.5, 0.5, 0.0], bounds=[(0, None), (0, None), (None, None)])
         weights[level.name] = Weights(*(round(float(value), 4) for value in best.x))
-    return Calibration(weights)
+    return Calibration(weights, _WINDOW_TEMPERATURE)
 
 
 def fit_thresholds(taxonomy: Taxonomy, scores: Mapping[str, Floats], texts: Sequence[LabelledText]) -> Thresholds:
@@ -66,10 +74,10 @@ def fit_thresholds(taxonomy: Taxonomy, scores: Mapping[str, Floats], texts: Sequ
         share = truth.sum(axis=0) / (truth.sum(axis=0) + _PRIOR_EXAMPLES)
         by_level[level.name] = (share * own + (1 - share) * shared).astype(np.float32)
     first = taxonomy.levels[0]
-    thresholds = Thresholds(by_level, first.name, 0.0)
+    thresholds = Thresholds(by_level, first.name, 0.0, SUPPORTED)
     given = thresholds.decide(taxonomy, scores)[first.name]
-    confidence = _review_confidence(*gold(texts, first), given, thresholds.confidence(scores))
-    return Thresholds(by_level, first.name, confidence)
+    confidence = _review_confidence(*gold(texts, first), given, thresholds.confidence(taxonomy, scores))
+    return replace(thresholds, review_confidence=confidence)
 
 
 def _best_threshold(truth: Bools, scores: Floats, fallback: float = 0.5) -> float:

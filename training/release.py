@@ -15,7 +15,8 @@ import nlp
 from models.bundle import Manifest, replace_folder, sha256_of, write_json, write_manifest
 from models.calibration import Calibration, Thresholds, Weights
 from models.encoder import OnnxEncoder
-from models.heads import AttentionHead, probabilities
+from models.heads import AttentionHead
+from models.pooling import pooled_scores
 from models.tagger import Tagger
 from models.tokenizer import WindowTokenizer
 from nlp.normalise import find_recipe
@@ -91,9 +92,9 @@ def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> M
 def fit(tagger: Tagger, held_out: tuple[LabelledText, ...]) -> Tagger:
     """The same tagger with calibration and thresholds fitted on held-out texts."""
     logits = tagger.logits([text.text for text in held_out])
-    calibrated = replace(tagger, calibration=fit_calibration(tagger.taxonomy, logits, held_out))
-    scores = probabilities(tagger.taxonomy, calibrated.calibration(logits))
-    return replace(calibrated, thresholds=fit_thresholds(tagger.taxonomy, scores, held_out))
+    calibration = fit_calibration(tagger.taxonomy, logits, held_out)
+    scores = pooled_scores(tagger.taxonomy, calibration, logits)
+    return replace(tagger, calibration=calibration, thresholds=fit_thresholds(tagger.taxonomy, scores, held_out))
 
 
 def _export(run: Run, taxonomy: Taxonomy, folder: Path, texts: Sequence[LabelledText]) -> Tagger:
