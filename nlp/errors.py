@@ -11,6 +11,7 @@ MusannifError
 ├── RecipeError             a normalisation recipe that is unknown or altered
 ├── BundleError             a model bundle that is missing, incomplete or altered
 ├── TaggingError            the model failed on a text, by a fault of its own
+├── ModelStoppedError       the model takes no more texts until the service is started again
 ├── ClusteringError         comments that cannot be grouped, or a tree that cannot be read or edited as asked
 ├── OverloadError           the service has more to do than it can
 │   ├── QueueFullError      too many texts wait for the model
@@ -105,6 +106,10 @@ class BundleError(MusannifError):
 
 class TaggingError(MusannifError):
     """The model failed on a text, by a fault of its own."""
+
+
+class ModelStoppedError(MusannifError):
+    """The model takes no more texts until the service is started again."""
 
 
 class ClusteringError(MusannifError):
