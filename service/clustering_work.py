@@ -13,7 +13,7 @@ from typing import Any
 from models.clustering.options import ClusterOptions, Progress
 from models.clustering.plain import from_plain
 from models.tagger import Options
-from nlp.errors import ModelStoppedError, MusannifError, StoreBusyError
+from nlp.errors import ModelStoppedError, MusannifError, StoreDownError
 from nlp.records import Document
 from service.clock import Clock
 from service.consultation import cluster, hear
@@ -185,7 +185,7 @@ class ClusterWork:
         try:
             with self._store.write(self._clock()) as writer:
                 return writer.jobs.report(job.id, job.turn, list(course.steps), course.share, lease=self._lease)
-        except StoreBusyError:
+        except StoreDownError:
             return True  # the next try may still come in time, and if not, the tree is not kept
 
     def _end(self, job: Job, course: _Course, future: Future[Made]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from huey import Huey
 
 from models.tagger import Options
-from nlp.errors import ModelStoppedError, MusannifError, StoreBusyError
+from nlp.errors import ModelStoppedError, MusannifError, StoreDownError
 from nlp.records import Classification, Document, Failure
 from service.answers import answer_of
 from service.clock import Clock
@@ -230,7 +230,7 @@ class Background:
         try:
             with self._store.write(self._clock()) as writer:
                 return writer.jobs.renew(part.job.id, part.job.turn, lease=self._lease)
-        except StoreBusyError:
+        except StoreDownError:
             return True  # the next try may still come in time, and if not, the answers are not kept
 
     def embed_missing(self) -> None:
