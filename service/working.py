@@ -154,7 +154,7 @@ class Background:
             waiting, clusterings = writer.jobs.waiting(), writer.jobs.waiting(JobKind.CLUSTER)
             patience = timedelta(seconds=2 * _MESSAGES * self._settings.webhook_seconds)
             messages = writer.webhooks.take_due(lease=patience, limit=room)
-            age = timedelta(days=self._settings.job_days)
+            age = writer.lived(timedelta(days=self._settings.job_days))
             writer.webhooks.forget(age)
             forgotten = writer.jobs.forget(age) + writer.clusterings.forget(age)
         for _ in range(waiting - told):

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import resource
+import shutil
 import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
+import uvicorn
 from conftest import SCHOOL, WATER, Portal, PostgresServer
+from fastapi.testclient import TestClient
 from sqlalchemy import event
 
+from models.tagger import Tagger
 from nlp.errors import StoreError, StoreFullError
 from nlp.taxonomy import Taxonomy
+from service.app import create_app
+from service.connections import Connection, allow_many
+from service.limits import BodyLimit
+from service.settings import Settings
 from service.store import Store, open_store
 
 
@@ -86,9 +100,13 @@ def test_a_job_outlives_a_full_disk(lasting: Portal) -> None:
     items = [{"id": number, "text": WATER} for number in range(40)]
     job = lasting.client.post("/v1/jobs", json={"items": items, "all_scores": True}).json()
     background = lasting.app.state.runtime.background
-    with _full(_store(lasting)), pytest.raises(StoreFullError):
+
+    def work() -> None:
         for _ in range(3):
             background._work()
+
+    with _full(_store(lasting)), pytest.raises(StoreFullError):
+        work()
     for _ in range(20):
         background.sweep()
         background._work()
@@ -167,3 +185,216 @@ def test_when_no_connection_is_free_it_is_said(
         assert (answer.status_code, answer.json()["type"]) == (503, "urn:musannif:store-busy")
         stack.close()
         assert portal.get("kept").status_code == 200
+
+
+# --- slow clients ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _served(tagger: Tagger, **settings: object) -> Iterator[int]:
+    """The service as the command serves it, on a port of its own."""
+    given = Settings(**settings)  # type: ignore[arg-type]
+    config = uvicorn.Config(
+        create_app(given, tagger),
+        port=0,
+        http=partial(Connection, head_seconds=given.body_seconds),  # type: ignore[arg-type]
+        log_config=None,
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        _until(lambda: server.started, "the server")
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _opened(stack: ExitStack, port: int, sent: bytes) -> socket.socket:
+    connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+    connection.sendall(sent)
+    return connection
+
+
+_HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+def test_a_thousand_connections_that_are_half_open_keep_nobody_out(stub: Tagger) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allow_many()
+    # Both ends of a connection are files of this process.
+    count = min(1000, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 200) // 2)
+    try:
+        with _served(stub) as port, ExitStack() as stack:
+            for number in range(count):
+                _opened(stack, port, (b"", _HEAD, _HEAD + b"Content-Length: 9\r\n\r\n{")[number % 3])
+            for path in ("/healthz", "/readyz", "/v1/models"):
+                assert httpx.get(f"http://127.0.0.1:{port}{path}", timeout=60).status_code == 200
+            # As many bodies are on their way as may be.
+            full = httpx.post(f"http://127.0.0.1:{port}/v1/classify", json={"text": WATER}, timeout=60)
+            assert full.status_code == (429 if count // 3 >= Settings().most_at_once else 200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_connections_on_which_no_whole_request_comes_are_closed(stub: Tagger) -> None:
+    whole = _HEAD + b'Content-Length: 13\r\n\r\n{"text": "x"}'
+    with _served(stub, body_seconds=0.5) as port, ExitStack() as stack:
+        for sent in (b"", _HEAD, b"POST"):
+            assert _opened(stack, port, sent).recv(1000) == b""
+        late = _opened(stack, port, _HEAD + b"Content-Length: 9\r\n\r\n{")
+        assert late.recv(1000).startswith(b"HTTP/1.1 408 ")
+        again = _opened(stack, port, whole)
+        assert again.recv(100_000).startswith(b"HTTP/1.1 200 ")
+        again.sendall(_HEAD)  # and no more: the head of a second request
+        while again.recv(100_000):
+            pass
+        assert _opened(stack, port, whole).recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_bodies_on_their_way_are_bounded_and_strangers_keep_nobody_out() -> None:
+    async def exchange() -> list[tuple[str, int]]:
+        done: list[tuple[str, int]] = []
+        go = asyncio.Event()
+
+        async def answered(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+            await receive()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        limit = BodyLimit(answered, most=2, most_bytes=1000, seconds=30, large_bytes=1000)
+
+        async def ask(method: str, path: str) -> None:
+            async def receive() -> dict[str, object]:
+                if method == "POST":
+                    await go.wait()
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            async def send(message) -> None:  # type: ignore[no-untyped-def]
+                if message["type"] == "http.response.start":
+                    done.append((path, message["status"]))
+
+            headers = [(b"transfer-encoding", b"chunked")] if method == "POST" else []
+            await limit({"type": "http", "method": method, "path": path, "headers": headers}, receive, send)  # type: ignore[arg-type]
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(3):
+                tasks.create_task(ask("POST", "/v1/session"))
+            for _ in range(2):
+                tasks.create_task(ask("POST", "/v1/classify"))
+            await asyncio.sleep(0)
+            await ask("GET", "/v1/reviews")
+            await ask("POST", "/v1/classify")
+            go.set()
+        await ask("POST", "/v1/session")
+        return done
+
+    found = asyncio.run(exchange())
+    assert found[:3] == [("/v1/session", 429), ("/v1/reviews", 200), ("/v1/classify", 429)]
+    rest = sorted(found[3:])
+    assert rest == [("/v1/classify", 200)] * 2 + [("/v1/session", 200)] * 3
+
+
+# --- the clock ---------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_jumps_forward_costs_no_confirmed_work(stub: Tagger, database: str) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    settings = Settings(database=database, job_days=7, repeat_hours=24)
+
+    def sent(client: TestClient, text: str) -> httpx.Response:
+        return client.put("/v1/submissions/a", json={"text": text}, headers={"Idempotency-Key": "k"})
+
+    with TestClient(create_app(settings, stub, lambda: now)) as client:
+        first = sent(client, WATER)
+        job = client.post("/v1/jobs", json={"items": [{"text": WATER}]}).json()
+        result = f"/v1/jobs/{job['id']}/result"
+        background = client.app.state.runtime.background  # type: ignore[attr-defined]
+        background._work()
+        kept = client.get(result).text
+        client.put("/v1/submissions/a", json={"text": SCHOOL})
+        now += timedelta(days=400)
+        background.sweep()
+        assert client.get(result).text == kept
+        assert sent(client, WATER).json() == first.json()
+        assert client.get("/v1/submissions/a").json()["text"] == SCHOOL
+    # Another process knows of it.
+    with TestClient(create_app(settings, stub, lambda: now)) as client:
+        client.app.state.runtime.background.sweep()  # type: ignore[attr-defined]
+        assert client.get(result).text == kept
+        assert sent(client, WATER).json() == first.json()
+    # Time that passes is no jump: in the end all is forgotten.
+    now += timedelta(days=8)
+    with TestClient(create_app(settings, stub, lambda: now)) as client:
+        client.app.state.runtime.background.sweep()  # type: ignore[attr-defined]
+        assert client.get(result).status_code == 404
+        client.put("/v1/submissions/b", json={"text": WATER})
+        assert sent(client, SCHOOL).status_code == 200
+        with client.app.state.runtime.store.read() as reader:  # type: ignore[attr-defined]
+            actions = [action for _, action in reader.audit_actions(0)]
+            reader.verify_audit()
+    assert actions.count("clock.jump") == 1
+
+
+# --- the model ---------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_that_is_swapped_while_requests_run_fails_none_of_them(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    manifest = bundle / "manifest.json"
+    said = json.loads(manifest.read_text())
+    body = {"items": [{"id": str(number), "text": text} for number, text in enumerate((WATER, SCHOOL, WATER))]}
+    answers: list[httpx.Response] = []
+    swapped = threading.Event()
+    with TestClient(create_app(Settings(bundle=bundle))) as client:
+
+        def ask() -> None:
+            while not swapped.is_set():
+                answers.append(client.post("/v1/classify", json=body))
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        names = []
+        for number in range(3):
+            seen = len(answers)
+            _until(lambda seen=seen: len(answers) > seen + 4, "answers of the model in use")  # type: ignore[misc]
+            manifest.write_text(json.dumps({**said, "name": f"promoted-{number}"}))
+            names.append(client.post("/v1/models/reload").json()["model"]["name"])
+        seen = len(answers)
+        _until(lambda: len(answers) > seen + 4, "answers of the last model")
+        swapped.set()
+        for thread in threads:
+            thread.join()
+    assert names == [f"promoted-{number}@0.1.0" for number in range(3)]
+    assert {answer.status_code for answer in answers} == {200}
+    told = [answer.json() for answer in answers]
+    assert {one["model"]["name"] for one in told} == {"tiny@0.1.0", *names}
+    assert all(one["items"] == told[0]["items"] for one in told)
+
+
+# --- texts that are no words -------------------------------------------------------------------------------------
+
+
+def test_texts_that_are_statements_or_markup_are_texts(portal: Portal) -> None:
+    texts = [
+        "'); DROP TABLE submissions; --",
+        '" OR ""="',
+        "<script>alert(1)</script>",
+        "{{7*7}} ${7*7} %s %(x)s",
+        "=HYPERLINK(1)\r\nSet-Cookie: a=b",
+        "\u202eمقلوب\u202c \x1b[31m",
+    ]
+    for number, text in enumerate(texts):
+        answer = portal.put(f"n{number}", text, metadata={text: text})
+        assert answer.status_code == 201
+        assert "set-cookie" not in answer.headers
+        kept = portal.get(f"n{number}")
+        assert (kept.json()["text"], kept.json()["metadata"]) == (text, {text: text})
+        assert kept.headers["content-type"] == "application/json"
+        assert kept.headers["x-content-type-options"] == "nosniff"
+        found = portal.client.get("/v1/submissions", params={"label": f"goals:{text}"})
+        assert found.status_code in (200, 422)
+        assert portal.client.get("/v1/reviews", params={"reviewer": text}).json()["items"] == []
+    assert len(portal.client.get("/v1/submissions").json()["items"]) == len(texts)

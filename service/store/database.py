@@ -6,7 +6,7 @@ import logging
 import math
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from nlp.errors import StoreBusyError, StoreDiskError, StoreDownError, StoreError, StoreFullError
+from service.clock import Jump, Watch
+from service.store import audit
 from service.store.reading import Reader
 from service.store.writing import Writer
 
@@ -61,6 +63,9 @@ class Store:
         self._writing = engine.execution_options(immediate=True)
         # Writers wait for their turn before they take a connection.
         self._turn = threading.Lock()
+        # What is kept for a time is kept as long where the clock jumps forward; see Writer.lived.
+        self._watch = Watch()
+        self._jumps: Sequence[Jump] | None = None
 
     @property
     def engine(self) -> Engine:
@@ -92,7 +97,17 @@ class Store:
         try:
             with _faults_are_said(), Session(self._writing) as session, session.begin():
                 _take_turn(session.connection())
-                yield Writer(session, at)
+                jumps = self._jumps if self._jumps is not None else audit.jumps(session)
+                jump = self._watch.jump(at)
+                if jump is not None:
+                    jumps = [*jumps, jump]
+                    audit.append(
+                        session, at=at, actor="service", action=audit.JUMP, payload={"seconds": jump.by.total_seconds()}
+                    )
+                yield Writer(session, at, jumps)
+            # Only now it is kept.
+            self._watch.see(at)
+            self._jumps = jumps
         finally:
             self._turn.release()
 
