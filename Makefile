@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check format bench bench-clusters serve openapi train wheelhouse clean
+.PHONY: demo test check format fuzz bench bench-clusters serve openapi train wheelhouse clean
 
 # What serving needs: no torch.
 $(VENV)/.serving: pyproject.toml constraints.txt
@@ -31,6 +31,10 @@ check: $(VENV)/.development
 	$(BIN)/musannif data check
 	$(BIN)/musannif bundle verify
 	$(BIN)/python -m pytest
+
+# Generated requests to every endpoint: longer than the other checks. FUZZ_CASES is how many.
+fuzz: $(VENV)/.development
+	$(BIN)/python -m pytest tests/fuzz_service.py
 
 format: $(VENV)/.development
 	$(BIN)/ruff format .

@@ -11,6 +11,7 @@ MusannifError
 ├── RecipeError             a normalisation recipe that is unknown or altered
 ├── BundleError             a model bundle that is missing, incomplete or altered
 ├── TaggingError            the model failed on a text, by a fault of its own
+├── ModelStoppedError       the model takes no more texts until the service is started again
 ├── ClusteringError         comments that cannot be grouped, or a tree that cannot be read or edited as asked
 ├── OverloadError           the service has more to do than it can
 │   ├── QueueFullError      too many texts wait for the model
@@ -26,7 +27,10 @@ MusannifError
 │   ├── RateLimitError      who asks has asked too often (carries the seconds to wait)
 │   └── AccountError        a key or a user that cannot be made, found or changed
 └── StoreError              what the service keeps: a database that cannot be opened or is not of this version
-    ├── StoreBusyError      the database did not answer in time; the same again may succeed
+    ├── StoreDownError      the database cannot do now what is asked; the same again may succeed
+    │   ├── StoreBusyError  it did not answer in time
+    │   ├── StoreFullError  there is no room left where it lies
+    │   └── StoreDiskError  where it lies cannot be read or written
     ├── NotStoredError      there is nothing with this id
     ├── PreconditionError   somebody else changed the submission since it was read
     ├── ReviewError         a reviewer's decision that does not fit the submission or the taxonomy
@@ -105,6 +109,10 @@ class BundleError(MusannifError):
 
 class TaggingError(MusannifError):
     """The model failed on a text, by a fault of its own."""
+
+
+class ModelStoppedError(MusannifError):
+    """The model takes no more texts until the service is started again."""
 
 
 class ClusteringError(MusannifError):
@@ -191,8 +199,20 @@ class StoreError(MusannifError):
     """The database of the service cannot be opened, or is not of this version."""
 
 
-class StoreBusyError(StoreError):
+class StoreDownError(StoreError):
+    """The database cannot do now what is asked; nothing of it was kept."""
+
+
+class StoreBusyError(StoreDownError):
     """The database did not answer in time."""
+
+
+class StoreFullError(StoreDownError):
+    """There is no room left where the database lies."""
+
+
+class StoreDiskError(StoreDownError):
+    """Where the database lies cannot be read or written."""
 
 
 class NotStoredError(StoreError):

@@ -141,10 +141,12 @@ def create_app(settings: Settings, tagger: Tagger | None = None, clock: Clock = 
     app.state.metrics = figures
     app.state.probing = CapacityLimiter(_PROBE_THREADS)
     app.state.clustering = CapacityLimiter(_CLUSTERING_THREADS)
-    # The last is the first that a request meets. A slow sender takes no place among the requests in progress.
+    # The last is the first that a request meets. A slow sender takes no place among the requests in progress; bodies on
+    # their way have places of their own.
     app.add_middleware(ConcurrencyLimit, most=settings.most_at_once)
     app.add_middleware(
         BodyLimit,
+        most=settings.most_at_once,
         most_bytes=settings.most_bytes,
         seconds=settings.body_seconds,
         large_bytes=settings.most_cluster_bytes,

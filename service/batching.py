@@ -12,7 +12,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 from models.tagger import Options, Tagger
-from nlp.errors import DeadlineError, QueueFullError, TaggingError
+from nlp.errors import DeadlineError, ModelStoppedError, MusannifError, QueueFullError, TaggingError
 from nlp.records import Classification, Document, Failure
 
 Result = Classification | Failure
@@ -47,7 +47,8 @@ class Batcher:
 
     Requests take turns text by text, so that a comment does not stand behind a request of hundreds. The encoder runs
     the windows of a batch one after the other: its 8-bit activations are quantised by the range of each window, and a
-    text is tagged the same whatever else is in its batch.
+    text is tagged the same whatever else is in its batch. If the thread ends before it is closed, all that wait are told
+    so, and no more is taken.
 
     Args:
         most_waiting: texts that may wait; a request that finds an empty queue is taken whatever its size.
@@ -100,10 +101,12 @@ class Batcher:
 
         Returns:
             The results to come. A text on which the model failed has a failure. Cancelling drops what is not begun.
-            It ends with a ``DeadlineError`` where the deadline passed before the last text was begun.
+            It ends with a ``DeadlineError`` where the deadline passed before the last text was begun, and with a
+            ``ModelStoppedError`` where the model stopped before it.
 
         Raises:
             QueueFullError: too many texts wait.
+            ModelStoppedError: the model takes no more texts.
         """
         deadline = math.inf if patient else self._now() + self._deadline_seconds
         work = _Work(tagger, documents, options, deadline)
@@ -112,7 +115,7 @@ class Batcher:
             return work.future
         with self._changed:
             if self._closing:
-                raise RuntimeError("the batcher is closed")
+                raise _stopped()
             self._drop()
             waiting = self._waiting()
             if waiting and not patient and waiting + len(documents) > self._most_waiting:
@@ -137,12 +140,28 @@ class Batcher:
         return sum(work.waiting for work in self._works)
 
     def _run(self) -> None:
-        while batch := self._next():
-            started = self._now()
-            self._classify(batch)
-            seconds = self._now() - started
-            self._seconds_per_text += 0.1 * (seconds / len(batch) - self._seconds_per_text)
-            self._observe(len(batch), seconds)
+        batch: list[tuple[_Work, int]] = []
+        try:
+            while batch := self._next():
+                started = self._now()
+                self._classify(batch)
+                seconds = self._now() - started
+                self._seconds_per_text += 0.1 * (seconds / len(batch) - self._seconds_per_text)
+                self._tell(len(batch), seconds)
+        except BaseException:
+            _log.exception("the model has stopped, and takes texts again when the service is started again")
+        with self._changed:
+            self._closing = True
+            left = [*(work for work, _ in batch), *self._works]
+            self._works.clear()
+        for work in left:
+            _settle(work, _stopped())
+
+    def _tell(self, texts: int, seconds: float) -> None:
+        try:
+            self._observe(texts, seconds)
+        except Exception:
+            _log.exception("a batch is missing in the figures")
 
     def _drop(self) -> None:
         """Leave out work whose sender is gone, and work that comes too late."""
@@ -197,9 +216,13 @@ class Batcher:
                 _settle(work, [work.results[place] for place in range(len(work.documents))])
 
 
-def _settle(work: _Work, outcome: list[Result] | DeadlineError) -> None:
+def _stopped() -> ModelStoppedError:
+    return ModelStoppedError("the model takes no more texts", remedy="start the service again")
+
+
+def _settle(work: _Work, outcome: list[Result] | MusannifError) -> None:
     try:
-        if isinstance(outcome, DeadlineError):
+        if isinstance(outcome, MusannifError):
             work.future.set_exception(outcome)
         else:
             work.future.set_result(outcome)
@@ -210,7 +233,10 @@ def _settle(work: _Work, outcome: list[Result] | DeadlineError) -> None:
 def _tag(tagger: Tagger, documents: list[Document], options: Options) -> list[Result]:
     """Tag a batch; if the model fails on it, tag its texts one by one, so that only the faulty one fails."""
     try:
-        return list(tagger.classify(documents, options))
+        results = list(tagger.classify(documents, options))
+        if len(results) == len(documents):
+            return results
+        raise RuntimeError(f"{len(results)} results for {len(documents)} texts")
     except Exception:
         if len(documents) == 1:
             _log.exception("the model failed on a text")

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -194,6 +195,7 @@ def serve(host: str | None, port: int | None, bundle: Path | None, workers: int)
 
     from service.access import require_credentials
     from service.clock import utc_now
+    from service.connections import Connection, allow_many
     from service.settings import Settings
     from service.store import open_store
 
@@ -209,9 +211,11 @@ def serve(host: str | None, port: int | None, bundle: Path | None, workers: int)
             # Before the library of the metrics is imported: it looks once.
             variables["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(_environment(variables))
+        allow_many()
         uvicorn.run(
             "service.app:create_app_from_environment",
             factory=True,
+            http=partial(Connection, head_seconds=settings.body_seconds),  # type: ignore[arg-type]
             host=settings.host,
             port=settings.port,
             workers=workers,

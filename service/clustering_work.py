@@ -13,7 +13,7 @@ from typing import Any
 from models.clustering.options import ClusterOptions, Progress
 from models.clustering.plain import from_plain
 from models.tagger import Options
-from nlp.errors import MusannifError, StoreBusyError
+from nlp.errors import ModelStoppedError, MusannifError, StoreDownError
 from nlp.records import Document
 from service.clock import Clock
 from service.consultation import cluster, hear
@@ -148,7 +148,7 @@ class ClusterWork:
 
     def work(self) -> None:
         """Make the clustering that has waited longest, if one waits."""
-        if self._stopping.is_set():
+        if self._stopping.is_set() or not self._model().batcher.alive:
             return
         with self._store.write(self._clock()) as writer:
             job = writer.jobs.take_whole(lease=self._lease)
@@ -185,7 +185,7 @@ class ClusterWork:
         try:
             with self._store.write(self._clock()) as writer:
                 return writer.jobs.report(job.id, job.turn, list(course.steps), course.share, lease=self._lease)
-        except StoreBusyError:
+        except StoreDownError:
             return True  # the next try may still come in time, and if not, the tree is not kept
 
     def _end(self, job: Job, course: _Course, future: Future[Made]) -> None:
@@ -200,6 +200,8 @@ class ClusterWork:
             # The log of SQLite still holds the texts as they were sent.
             self._store.empty_log()
             return
+        if isinstance(error, ModelStoppedError):
+            return  # the job is given on when its lease is over
         _log.error("a clustering cannot be made", exc_info=error)
         reason = str(error) if isinstance(error, MusannifError) else "an unexpected error; the log has the details"
         where = f" (step {course.steps[-1]})" if course.steps else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from anyio import fail_after
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,17 +41,22 @@ class ConcurrencyLimit:
 
 
 class BodyLimit:
-    """ASGI middleware that bounds bodies, in bytes and in time.
+    """ASGI middleware that bounds bodies: in bytes, in time, and how many may be on their way; 429 to further ones.
+
+    Those of the operations that anyone may ask for are counted apart: nobody unknown keeps the bodies of others out.
 
     Args:
         app: what lies behind.
+        most: bodies on their way.
         most_bytes: larger ones are answered 413, with or without a content length.
         seconds: within which a body must have come; 408 after them.
         large_bytes: takes the place of ``most_bytes`` for the comments of a consultation.
     """
 
-    def __init__(self, app: ASGIApp, most_bytes: int, seconds: float, large_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, most: int, most_bytes: int, seconds: float, large_bytes: int) -> None:
         self._app = app
+        self._most = most
+        self._coming: Counter[bool] = Counter()
         self._most_bytes = most_bytes
         self._large_bytes = large_bytes
         self._seconds = seconds
@@ -62,14 +69,22 @@ class BodyLimit:
         most = self._most_bytes
         name = "most_bytes"
         operation = operation_of(scope["method"], scope["path"])
-        if operation.need is Open.ANYONE:
+        of_anyone = operation.need is Open.ANYONE
+        if of_anyone:
             most = min(most, _MOST_OF_ANYONE)
         elif operation.path in _LARGE:
             most, name = max(most, self._large_bytes), "most_cluster_bytes"
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        declared = headers.get(b"content-length", b"0")
+        comes = declared != b"0" or b"transfer-encoding" in headers
+        if comes and self._coming[of_anyone] >= self._most:
+            detail = f"{self._most:,} request bodies are on their way (most_at_once); try again in a second"
+            await problem_response(problem(429, detail), {"Retry-After": "1"})(scope, receive, send)
+            return
         chunks: list[bytes] = []
         size = int(declared) if declared.isdigit() and int(declared) > most else 0
         more = size <= most
+        self._coming[of_anyone] += comes
         try:
             with fail_after(self._seconds):
                 while more:
@@ -83,6 +98,8 @@ class BodyLimit:
             detail = f"the request body did not come within {self._seconds:g} seconds (body_seconds)"
             await problem_response(problem(408, detail))(scope, receive, send)
             return
+        finally:
+            self._coming[of_anyone] -= comes
         if size > most:
             detail = f"the request body is over {most:,} bytes ({name}); send fewer texts at a time"
             await problem_response(problem(413, detail))(scope, receive, send)

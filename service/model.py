@@ -55,6 +55,7 @@ class Model:
             ClientDisconnect: the client has gone.
             QueueFullError: too many texts wait.
             DeadlineError: the model did not come to the last text in time.
+            ModelStoppedError: the model takes no more texts.
         """
         work = self.batcher.submit(self.tagger, documents, options)
         results = asyncio.wrap_future(work)

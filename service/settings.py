@@ -42,7 +42,9 @@ class Settings(BaseSettings):
     most_characters: int = Field(default=200_000, ge=1, description="Most characters in one text.")
     most_bytes: int = Field(default=4_000_000, ge=1024, description="Most bytes in one request body.")
     body_seconds: float = Field(
-        default=60.0, gt=0, description="Seconds within which a request body must have come; 408 after them."
+        default=60.0,
+        gt=0,
+        description="Seconds within which the head of a request must have come, and then its body; 408 after them.",
     )
     database: str = Field(
         default="var/musannif.sqlite",
@@ -50,7 +52,11 @@ class Settings(BaseSettings):
     )
     busy_seconds: float = Field(default=10.0, ge=0, description="Seconds to wait for another writer of the database.")
     most_page: int = Field(default=200, ge=1, description="Most entries in one page of a list.")
-    most_at_once: int = Field(default=256, ge=1, description="Most requests in progress; others are answered 429.")
+    most_at_once: int = Field(
+        default=256,
+        ge=1,
+        description="Most requests in progress, and most bodies on their way; others are answered 429.",
+    )
     most_requests_per_minute: int = Field(
         default=6000,
         ge=0,

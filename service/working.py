@@ -15,7 +15,7 @@ from typing import Any
 from huey import Huey
 
 from models.tagger import Options
-from nlp.errors import MusannifError, StoreBusyError
+from nlp.errors import ModelStoppedError, MusannifError, StoreDownError
 from nlp.records import Classification, Document, Failure
 from service.answers import answer_of
 from service.clock import Clock
@@ -154,7 +154,7 @@ class Background:
             waiting, clusterings = writer.jobs.waiting(), writer.jobs.waiting(JobKind.CLUSTER)
             patience = timedelta(seconds=2 * _MESSAGES * self._settings.webhook_seconds)
             messages = writer.webhooks.take_due(lease=patience, limit=room)
-            age = timedelta(days=self._settings.job_days)
+            age = writer.lived(timedelta(days=self._settings.job_days))
             writer.webhooks.forget(age)
             forgotten = writer.jobs.forget(age) + writer.clusterings.forget(age)
         for _ in range(waiting - told):
@@ -168,6 +168,8 @@ class Background:
 
     def _work(self) -> None:
         """Do the next part of the job that has waited longest, and pass the rest on, so that jobs take turns."""
+        if not self._model().batcher.alive:
+            return  # what waits is for other processes
         with self._store.write(self._clock()) as writer:
             part = writer.jobs.take(lease=self._lease, most_items=_PART_ITEMS, most_characters=_PART_CHARACTERS)
         if part is None:
@@ -175,6 +177,8 @@ class Background:
         job_id, turn = part.job.id, part.job.turn
         try:
             found = self._answers(part)
+        except ModelStoppedError:
+            return  # the part is given on when its lease is over
         except Exception as error:
             _log.exception("a job cannot go on")
             problem = str(error) if isinstance(error, MusannifError) else "an unexpected error; the log has the details"
@@ -217,7 +221,7 @@ class Background:
         """Tag texts, and keep the part meanwhile: the model may be at the texts of others for long."""
         work = model.batcher.submit(model.tagger, documents, options, patient=True)
         while not wait([work], timeout=self._lease.total_seconds() / 3).done:
-            if not (model.batcher.alive and self._renewed(part)):
+            if not self._renewed(part):
                 work.cancel()
                 return None
         return work.result()
@@ -226,7 +230,7 @@ class Background:
         try:
             with self._store.write(self._clock()) as writer:
                 return writer.jobs.renew(part.job.id, part.job.turn, lease=self._lease)
-        except StoreBusyError:
+        except StoreDownError:
             return True  # the next try may still come in time, and if not, the answers are not kept
 
     def embed_missing(self) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -252,9 +253,27 @@ def _server_binary(name: str) -> str:
     return found
 
 
+class PostgresServer:
+    """A PostgreSQL server without a network; ``folder`` is where its socket lies."""
+
+    def __init__(self, folder: Path, command: list[str], options: Mapping[str, object]) -> None:
+        self.folder = folder
+        self._command = command
+        self._options = options
+
+    def start(self) -> None:
+        self._server = subprocess.Popen(self._command, **self._options)  # type: ignore[call-overload]
+        _wait_for(self.folder, self._server)
+
+    def stop(self) -> None:
+        """End at once: who is connected is cut off."""
+        self._server.send_signal(signal.SIGINT)
+        self._server.wait(timeout=30)
+
+
 @pytest.fixture(scope="session")
-def postgres_socket() -> Iterator[Path]:
-    """The folder of the socket of a PostgreSQL server that lives as long as the tests, without a network."""
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that lives as long as the tests; who stops it starts it again."""
     pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed")
     initdb, postgres = _server_binary("initdb"), _server_binary("postgres")
     # The server refuses to run as root.
@@ -268,16 +287,20 @@ def postgres_socket() -> Iterator[Path]:
     options = ["--auth=trust", "--username=musannif", "--encoding=UTF8", "--locale=C", "--no-sync"]
     subprocess.run([initdb, "-D", data, *options], check=True, **silent, **run)
     settings = ["listen_addresses=", "fsync=off", "synchronous_commit=off"]
-    server = subprocess.Popen(
-        [postgres, "-D", data, "-k", str(folder), *(word for one in settings for word in ("-c", one))], **silent, **run
-    )
+    command = [postgres, "-D", data, "-k", str(folder), *(word for one in settings for word in ("-c", one))]
+    server = PostgresServer(folder, command, {**silent, **run})
+    server.start()
     try:
-        _wait_for(folder, server)
-        yield folder
+        yield server
     finally:
-        server.terminate()
-        server.wait(timeout=30)
+        server.stop()
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_socket(postgres_server: PostgresServer) -> Path:
+    """The folder of the socket of the PostgreSQL server."""
+    return postgres_server.folder
 
 
 def _wait_for(socket: Path, server: subprocess.Popen[bytes]) -> None:
@@ -300,13 +323,19 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The location of an empty database, on each of the two kinds."""
     if request.param == "sqlite":
         return str(tmp_path / "new folder" / "store.sqlite")
+    location: str = request.getfixturevalue("database_on_postgres")
+    return location
+
+
+@pytest.fixture
+def database_on_postgres(postgres_socket: Path) -> str:
+    """The location of an empty database on PostgreSQL."""
     import psycopg
 
-    socket = request.getfixturevalue("postgres_socket")
     name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(host=str(socket), user="musannif", dbname="postgres", autocommit=True) as connection:
+    with psycopg.connect(host=str(postgres_socket), user="musannif", dbname="postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    return f"postgresql://musannif@/{name}?host={socket}"
+    return f"postgresql://musannif@/{name}?host={postgres_socket}"
 
 
 _PORTAL_WORDS = {

@@ -13,7 +13,7 @@ from httpx import Response
 from models.stub import StubEncoder
 from models.tagger import Options, Tagger
 from models.tokenizer import Window
-from nlp.errors import DeadlineError, QueueFullError, TaggingError
+from nlp.errors import DeadlineError, ModelStoppedError, QueueFullError, TaggingError
 from nlp.records import Classification, Document, Failure
 from nlp.taxonomy import Taxonomy
 from service.app import create_app
@@ -35,6 +35,8 @@ class GatedEncoder(StubEncoder):
         self.read.append(text)
         if "سم" in text:
             raise RuntimeError("poison")
+        if "قاطع" in text:
+            raise SystemExit
         return super().windows(text)
 
 
@@ -155,6 +157,65 @@ def test_closing_finishes_what_was_accepted(gated: Tagger, encoder: GatedEncoder
     closing.join()
     assert all(future.done() for future in futures)
     assert not batcher.alive
+
+
+def test_when_the_model_stops_all_who_wait_are_told_and_nobody_else_is_taken(
+    gated: Tagger, encoder: GatedEncoder
+) -> None:
+    batcher = Batcher(most_waiting=100, deadline_seconds=30)
+    batch = batcher.submit(gated, _documents("قاطع"), Options())
+    assert encoder.begun.wait(30)
+    queued = batcher.submit(gated, _documents("ا", "ب"), Options(), patient=True)
+    encoder.gate.set()
+    for future in (batch, queued):
+        with pytest.raises(ModelStoppedError, match="start the service again"):
+            future.result(30)
+    with pytest.raises(ModelStoppedError):
+        batcher.submit(gated, _documents("ت"), Options())
+    batcher.close()
+    assert not batcher.alive
+
+
+def test_a_service_whose_model_stopped_says_so(gated: Tagger, encoder: GatedEncoder) -> None:
+    encoder.gate.set()
+    with TestClient(create_app(Settings(), gated)) as client:
+        assert client.get("/readyz").status_code == 200
+        for _ in range(2):
+            answer = client.post("/v1/classify", json={"text": "قاطع"})
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:musannif:model-stopped")
+        ready = client.get("/readyz")
+        assert (ready.status_code, "model" in ready.json()["detail"]) == (503, True)
+        # A job is accepted all the same, and waits for a process whose model reads.
+        job = client.post("/v1/jobs", json={"items": [{"text": "نص"}]}).json()
+        client.app.state.runtime.background._work()  # type: ignore[attr-defined]
+        assert client.get(f"/v1/jobs/{job['id']}").json()["state"] == "queued"
+
+
+def test_a_job_is_not_failed_by_a_model_that_stops(gated: Tagger, encoder: GatedEncoder) -> None:
+    encoder.gate.set()
+    with TestClient(create_app(Settings(), gated)) as client:
+        job = client.post("/v1/jobs", json={"items": [{"text": "قاطع"}]}).json()
+        client.app.state.runtime.background._work()  # type: ignore[attr-defined]
+        assert client.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"
+        assert not client.app.state.runtime.batcher.alive  # type: ignore[attr-defined]
+
+
+def test_figures_that_cannot_be_kept_and_wrong_counts_do_not_stop_the_model(
+    gated: Tagger, encoder: GatedEncoder
+) -> None:
+    def observe(texts: int, seconds: float) -> None:
+        raise OSError("no space left")
+
+    class Forgetful:
+        def classify(self, documents: Sequence[Document], options: Options) -> list[Classification]:
+            return []
+
+    encoder.gate.set()
+    batcher = Batcher(most_waiting=100, deadline_seconds=30, observe=observe)
+    results = batcher.submit(Forgetful(), _documents("ا", "ب"), Options()).result(30)  # type: ignore[arg-type]
+    assert [isinstance(result, Failure) for result in results] == [True, True]
+    assert isinstance(batcher.submit(gated, _documents("ا"), Options()).result(30)[0], Classification)
+    batcher.close()
 
 
 def test_a_full_service_answers_429_and_a_model_fault_is_one_item(gated: Tagger, encoder: GatedEncoder) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from nlp.errors import AuditError
+from service.clock import Jump
 from service.store.records import ChainReport
 from service.store.tables import AuditRow
 
 # What the first entry names as the hash before it.
 GENESIS = "0" * 64
+
+# The action of an entry that says that the clock has jumped forward.
+JUMP = "clock.jump"
 
 _REMEDY = "restore the database from a backup and compare; the entries before this one are whole"
 
@@ -66,6 +70,12 @@ def actions(session: Session, after: int) -> list[tuple[int, str]]:
     """Number and action of the entries that follow on one, in order."""
     query = select(AuditRow.sequence, AuditRow.action).where(AuditRow.sequence > after).order_by(AuditRow.sequence)
     return [(row.sequence, row.action) for row in session.execute(query)]
+
+
+def jumps(session: Session) -> list[Jump]:
+    """Where the clock has jumped forward."""
+    rows = session.execute(select(AuditRow.at, AuditRow.payload).where(AuditRow.action == JUMP))
+    return [Jump(datetime.fromisoformat(at), timedelta(seconds=json.loads(payload)["seconds"])) for at, payload in rows]
 
 
 def verify(session: Session, noted: str | None = None) -> ChainReport:

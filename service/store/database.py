@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from nlp.errors import StoreBusyError, StoreError
+from nlp.errors import StoreBusyError, StoreDiskError, StoreDownError, StoreError, StoreFullError
+from service.clock import Jump, Watch
+from service.store import audit
 from service.store.reading import Reader
 from service.store.writing import Writer
 
@@ -30,6 +34,16 @@ _TURN = 0x6D7573616E6E6966
 
 # More than a process has threads that ask: whoever only reads never waits for a connection.
 _CONNECTIONS = 64
+
+# What SQLite and PostgreSQL call a disk that is full, and one that cannot be read or written: primary result codes of
+# the one, SQLSTATEs of the other.
+_FULL = (sqlite3.SQLITE_FULL, "53100")
+_DISK = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, "58030")
+
+# Unanswered probes after which a connection to PostgreSQL is given up.
+_PROBES = 3
+
+_log = logging.getLogger(__name__)
 
 
 class Store:
@@ -49,6 +63,9 @@ class Store:
         self._writing = engine.execution_options(immediate=True)
         # Writers wait for their turn before they take a connection.
         self._turn = threading.Lock()
+        # What is kept for a time is kept as long where the clock jumps forward; see Writer.lived.
+        self._watch = Watch()
+        self._jumps: Sequence[Jump] | None = None
 
     @property
     def engine(self) -> Engine:
@@ -60,9 +77,9 @@ class Store:
         """Questions in one transaction.
 
         Raises:
-            StoreBusyError: the database does not answer.
+            StoreDownError: the database does not answer, or its disk cannot be used.
         """
-        with _busy_is_said(), Session(self._reading) as session:
+        with _faults_are_said(), Session(self._reading) as session:
             yield Reader(session)
 
     @contextmanager
@@ -73,25 +90,37 @@ class Store:
             at: the time of what is written.
 
         Raises:
-            StoreBusyError: the database does not answer, or another writer does not end.
+            StoreDownError: the database does not answer, another writer does not end, or its disk cannot be used.
         """
         if not self._turn.acquire(timeout=self._busy_seconds):
             raise _busy()
         try:
-            with _busy_is_said(), Session(self._writing) as session, session.begin():
+            with _faults_are_said(), Session(self._writing) as session, session.begin():
                 _take_turn(session.connection())
-                yield Writer(session, at)
+                jumps = self._jumps if self._jumps is not None else audit.jumps(session)
+                jump = self._watch.jump(at)
+                if jump is not None:
+                    jumps = [*jumps, jump]
+                    audit.append(
+                        session, at=at, actor="service", action=audit.JUMP, payload={"seconds": jump.by.total_seconds()}
+                    )
+                yield Writer(session, at, jumps)
+            # Only now it is kept.
+            self._watch.see(at)
+            self._jumps = jumps
         finally:
             self._turn.release()
 
     def empty_log(self) -> None:
         """Empty the write-ahead log of SQLite, which keeps deleted words until then; readers may put it off."""
-        if self._engine.dialect.name == "sqlite":
-            connection = self._engine.raw_connection()
-            try:
+        if self._engine.dialect.name != "sqlite":
+            return
+        try:
+            with _faults_are_said(), closing(self._engine.raw_connection()) as connection:
                 connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                connection.close()
+        except (StoreDownError, sqlite3.Error):
+            # What was asked for is done and kept.
+            _log.exception("deleted words stay in the write-ahead log until it is emptied next")
 
     def close(self) -> None:
         """Close all connections."""
@@ -227,8 +256,16 @@ def _engine(url: URL, busy_seconds: float) -> Engine:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         else:
-            # Both limits mean "for ever" where they are 0.
-            options["connect_args"] = {"connect_timeout": max(2, math.ceil(busy_seconds))}
+            # Limits mean "for ever" where they are 0. A server that is gone without a word is found out by probes where
+            # an answer is awaited, and by what it does not acknowledge where something was sent.
+            seconds = max(2, math.ceil(busy_seconds))
+            options["connect_args"] = {
+                "connect_timeout": seconds,
+                "tcp_user_timeout": 1000 * seconds,
+                "keepalives_idle": seconds,
+                "keepalives_interval": max(1, seconds // _PROBES),
+                "keepalives_count": _PROBES,
+            }
             engine = create_engine(url, **options)
             limit = f"SET lock_timeout = {max(1, int(busy_seconds * 1000))}"
             event.listen(engine, "connect", lambda connection, _: _run(connection, limit))
@@ -259,11 +296,30 @@ def _run(connection: Any, statement: str) -> None:
 
 
 @contextmanager
-def _busy_is_said() -> Iterator[None]:
+def _faults_are_said() -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeoutError) as error:
-        raise _busy() from error
+        raise _down(error) from error
+
+
+def _down(error: OperationalError | PoolTimeoutError) -> StoreDownError:
+    cause = error.orig if isinstance(error, OperationalError) else None
+    # The low byte of an extended code of SQLite is the primary one.
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF or getattr(cause, "sqlstate", None)
+    if code in (*_FULL, *_DISK):
+        _log.error("the database says: %s", cause)
+    if code in _FULL:
+        return StoreFullError(
+            "no room is left for the database", expected="room on its disk", remedy="make room, then try again"
+        )
+    if code in _DISK:
+        return StoreDiskError(
+            "the file of the database cannot be read or written",
+            expected="a disk without faults that may be written",
+            remedy="the log of the service has the details",
+        )
+    return _busy()
 
 
 def _busy() -> StoreBusyError:

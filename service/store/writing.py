@@ -12,6 +12,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from nlp.errors import NotStoredError
+from service.clock import Jump
 from service.store import audit
 from service.store.clusterings import ClusteringWriter
 from service.store.credentials import CredentialChanges
@@ -29,11 +30,13 @@ class Writer(Reader):
     Args:
         session: has begun, and holds the store's turn to write.
         at: the time of all that is written.
+        jumps: of the clock, up to then.
     """
 
-    def __init__(self, session: Session, at: datetime) -> None:
+    def __init__(self, session: Session, at: datetime, jumps: Sequence[Jump] = ()) -> None:
         super().__init__(session)
         self._at = at
+        self._jumps = jumps
 
     @property
     def credentials(self) -> CredentialChanges:
@@ -174,9 +177,13 @@ class Writer(Reader):
                 )
             )
 
+    def lived(self, age: timedelta) -> timedelta:
+        """How old by the clock is what was kept for so long: older, where the clock has jumped meanwhile."""
+        return sum((jump.by for jump in self._jumps if self._at - age < jump.to <= self._at), age)
+
     def forget_answers(self, age: timedelta) -> None:
         """Remove kept answers that are older."""
-        self._session.execute(delete(AnswerRow).where(AnswerRow.created < self._at - age))
+        self._session.execute(delete(AnswerRow).where(AnswerRow.created < self._at - self.lived(age)))
 
     @property
     def jobs(self) -> JobWriter:
