@@ -42,6 +42,7 @@ from service.clustering_schemas import (
 )
 from service.clustering_work import make
 from service.consultation import Told, check_documents, report
+from service.consultation_report import report_policy
 from service.cursors import read_cursor, write_cursor
 from service.dependencies import ClockDep, RuntimeDep, SettingsDep, StoreDep
 from service.job_schemas import MadeId
@@ -67,6 +68,8 @@ router = APIRouter(tags=["clusterings"])
 
 _PATH = "/v1/clusterings"
 _ONE = _PATH + "/{clustering_id}"
+# A report has an origin of its own: whatever it says, it cannot speak to the service.
+_REPORT_POLICY = f"{report_policy()}; frame-ancestors 'none'; sandbox allow-scripts allow-modals"
 # What is said of rows that cannot be read.
 _MOST_LEFT_OUT = 100
 _MADE: dict[int | str, dict[str, Any]] = {
@@ -318,10 +321,13 @@ def get_report(
     clock: ClockDep,
     language: Annotated[Language, Query(description="In which it opens; the other is one press away.")] = "ar",
 ) -> HTMLResponse:
-    """The report: one HTML file that needs no network, to be saved, e-mailed and printed."""
+    """The report: one HTML file that needs no network, to be looked at, saved, e-mailed and printed."""
     _, found = _told(store, clustering_id)
     page = report(found, clock().date(), language)
-    headers = {"Content-Disposition": f'attachment; filename="consultation-{clustering_id[:8]}.html"'}
+    headers = {
+        "Content-Disposition": f'inline; filename="consultation-{clustering_id[:8]}.html"',
+        "Content-Security-Policy": _REPORT_POLICY,
+    }
     return HTMLResponse(page, headers=headers)
 
 

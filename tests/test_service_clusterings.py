@@ -145,7 +145,11 @@ def test_report_and_exports(portal: Portal) -> None:
     path = f"/v1/clusterings/{made['id']}"
     page = portal.client.get(path + "/report")
     assert page.headers["content-type"].startswith("text/html")
-    assert "attachment" in page.headers["content-disposition"]
+    assert f'filename="consultation-{made["id"][:8]}.html"' in page.headers["content-disposition"]
+    policy = page.headers["content-security-policy"]
+    assert all(rule in policy for rule in ("default-src 'none'", "script-src 'sha256-", "style-src 'sha256-"))
+    assert "sandbox allow-scripts allow-modals" in policy
+    assert "same-origin" not in policy
     assert "مدرسة القرية بعيدة" in page.text
     assert "0551234567" not in page.text
     assert "<i>x" not in page.text

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from models.clustering.comparison import compare
 from models.clustering.records import (
     OTHER,
     Campaign,
@@ -594,6 +595,18 @@ def test_signs_stay_on_their_side_of_numbers() -> None:
 )
 def test_a_text_runs_where_most_of_its_letters_run(text: str, turned: str) -> None:
     assert direction(text) == turned
+
+
+def test_what_files_say_is_not_turned_around(tree: Clustering, texts: dict[str, str]) -> None:
+    ages = ["51+", "<18"]
+    comments = [replace(one, attributes={"العمر": ages[place % 2]}) for place, one in enumerate(tree.comments)]
+    told = replace(tree, comments=tuple(comments))
+    html = _render(told, texts, comparisons=[compare(told, "العمر", least=5)])
+    assert '<bdi dir="ltr">51+</bdi>' in html
+    assert '<bdi dir="ltr">&lt;18</bdi>' in html
+    assert '<option value="0" dir="ltr">51+</option>' in html
+    assert '<bdi dir="rtl">العمر</bdi>' in html
+    assert "<bdi>" not in html
 
 
 def test_both_languages_say_everything_with_the_same_blanks() -> None:

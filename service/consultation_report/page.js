@@ -22,7 +22,6 @@
     if (text !== undefined) element.textContent = text;
     return element;
   };
-  const isolate = (text) => make("bdi", "", text);
 
   // Right to left where most letters are: people begin an Arabic comment with a foreign word.
   const ARABIC = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/g;
@@ -31,6 +30,7 @@
     const arabic = (text.match(ARABIC) || []).length;
     return arabic && arabic >= (text.match(LATIN) || []).length ? "rtl" : "ltr";
   };
+  const isolate = (text) => Object.assign(make("bdi", "", text), { dir: direction(text) });
 
   // Topics and their signs.
   const roots = new Map(data.roots.map((topic, order) => [topic, order]));

@@ -30,6 +30,7 @@ from service.consultation_report.listing import (
 from service.consultation_report.wording import (
     LANGUAGES,
     Said,
+    as_written,
     count,
     decimal,
     direction,
@@ -106,7 +107,7 @@ def render_report(
     _check(clustering, comparisons, language)
     shown = shown_comments(clustering, texts, most_comments)
     attributes = filterable(clustering.comments)
-    style, script = (_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = _parts()
     return _template().render(
         clustering=clustering,
         texts=texts,
@@ -137,12 +138,23 @@ def render_report(
         label_titles=_label_titles(clustering),
         style=Markup(style),  # noqa: S704 - the package's own file
         script=Markup(script),  # noqa: S704 - the package's own file
-        policy=(
-            f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-            "base-uri 'none'; form-action 'none'"
-        ),
+        policy=report_policy(),
         data=_embedded(_data(clustering, columns(clustering, shown, attributes, texts, flags), attributes, shown)),
     )
+
+
+@cache
+def report_policy() -> str:
+    """The Content-Security-Policy of every report: its own script and styles, and nothing from anywhere else."""
+    style, script = map(_hash, _parts())
+    return f"default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none'; form-action 'none'"
+
+
+@cache
+def _parts() -> tuple[str, str]:
+    """The styles and the script."""
+    style, script = (_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return style, script
 
 
 @cache
@@ -155,6 +167,7 @@ def _template() -> Template:
         "percent": percent,
         "decimal": decimal,
         "isolated": isolated,
+        "as_written": as_written,
         "points": points,
     }
     environment.filters |= {"number_of": _number, "stability": _stability, "batches": _batches}

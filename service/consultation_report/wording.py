@@ -120,6 +120,11 @@ def isolated(text: str) -> Markup:
     return Markup('<bdi dir="ltr">{}</bdi>').format(text)
 
 
+def as_written(text: str) -> Markup:
+    """What people or files say, set off from the sentence around it: ``51+`` stays so inside Arabic."""
+    return Markup('<bdi dir="{}">{}</bdi>').format(direction(text), text)
+
+
 def _hundredths(share: float) -> float:
     return round(100 * share, 1 if abs(share) < 0.0995 else 0)
 
