@@ -47,8 +47,8 @@ class Batcher:
 
     Requests take turns text by text, so that a comment does not stand behind a request of hundreds. The encoder runs
     the windows of a batch one after the other: its 8-bit activations are quantised by the range of each window, and a
-    text is tagged the same whatever else is in its batch. If the thread ends before it is closed, all that wait are told
-    so, and no more is taken.
+    text is tagged the same whatever else is in its batch. If the thread ends before it is closed, all that wait are
+    told so, and no more is taken.
 
     Args:
         most_waiting: texts that may wait; a request that finds an empty queue is taken whatever its size.
