@@ -18,11 +18,12 @@ from models.clustering.plain import from_plain
 from models.clustering.records import Clustering, Preset
 from models.tagger import Options
 from nlp.errors import ClusteringError, ReadingError, UnknownFormatError
+from nlp.masking import mask
 from nlp.reading import Columns, read_table
 from nlp.records import Document, Failure
 from service.clock import utc_now
 from service.clustering_exports import CLUSTERING_EXPORTS
-from service.consultation import STEPS, Told, comparisons, hear, report
+from service.consultation import STEPS, Told, check_documents, comparisons, hear, report, titled
 from service.consultation import cluster as cluster_comments
 from service.languages import Language
 
@@ -44,17 +45,24 @@ _TOPICS = 40
     "outputs",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="File to write: .json has everything, .csv a row a comment, .xlsx sheets. May be given several times.",
+    help="File to write: .json has everything, .csv a row a comment, .xlsx sheets of topics, comments, campaigns, "
+    "minority views and notes. May be given several times.",
 )
 @click.option(
-    "--report", "page", type=click.Path(path_type=Path), help="Report to write: one HTML file that needs no network."
+    "--report",
+    "page",
+    type=click.Path(path_type=Path),
+    help="Report to write: one HTML file that needs no network; "
+    "tree, quotes, map, comparison of groups, in Arabic and English.",
 )
 @click.option("--title", default="", help="Title of the consultation, for the report; the file's name if not given.")
 @click.option(
     "--language", type=click.Choice(["ar", "en"]), default="ar", help="Language in which the report opens (ar)."
 )
 @click.option("--mask/--no-mask", "masking", default=True, help="Mask personal data; --no-mask is for use in house.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of everything random.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of everything random: the same gives the same tree."
+)
 @click.option("--bundle", type=click.Path(path_type=Path), default=DEFAULT_BUNDLE, help="Another model bundle.")
 def cluster(
     source: Path,
@@ -74,12 +82,16 @@ def cluster(
     """Group the comments of a consultation: JSONL, CSV, TSV or XLSX, one comment a row.
 
     Topics and sub-topics, campaigns of copied comments, and small groups that say something of their own; a summary
-    goes to standard output. Every comment has a place. Rows that cannot be read are reported and the others are
-    grouped; the exit status is then 1.
+    goes to standard output, and the steps to standard error. Every comment has a place. Rows that cannot be read are
+    reported and the others are grouped; the exit status is then 1. It is 2 where nothing could be done.
+
+    musannif cluster comments.csv --attributes region,age --report report.html --output comments.xlsx
     """
     forms = [_form_of(output) for output in outputs]
+    _check_places(source, [*outputs, *([page] if page else [])])
     names = tuple(name.strip() for name in (attributes or "").split(",") if name.strip())
-    documents, faults = _read(source, Columns(text_column, id_column, names, empty=True))
+    documents, faults = _read(source, Columns(text_column, id_column, names, empty=True), masking=masking)
+    check_documents(documents)
     tagger = load_tagger(bundle)
     given = _presets(presets) if presets else ()
     options = ClusterOptions(topics=topics, presets=given, seed=seed, model=tagger.name)
@@ -92,7 +104,7 @@ def cluster(
             tagger.taxonomy,
             progress,
         )
-    title = title or source.stem
+    title = title or (titled(source.name) if masking else source.stem)
     told = Told(tree, voices.texts, title, voices.masked, voices.flags)
     for form, output in zip(forms, outputs, strict=True):
         _write(output, CLUSTERING_EXPORTS[form].write(told))
@@ -100,6 +112,8 @@ def cluster(
         table = next((output.name for output in outputs if output.suffix.lower() in (".xlsx", ".csv")), "")
         _write(page, [report(told, utc_now().date(), language, table=table).encode("utf-8", "replace")])
     _summarise(told)
+    for path in (*outputs, *([page] if page else [])):
+        click.echo(f"written: {path}", err=True)
     for comment_id in understood.failed:
         click.echo(_printable(f"{comment_id}: the model failed on this comment; it is among the rest"), err=True)
     if faults or understood.failed:
@@ -116,7 +130,25 @@ def _form_of(output: Path) -> str:
     return form
 
 
-def _read(source: Path, columns: Columns) -> tuple[list[Document], int]:
+def _check_places(source: Path, files: Sequence[Path]) -> None:
+    """Refuse, before the work, files that could not be written after it, or that would take the place of another."""
+    taken = {source.resolve()}
+    for file in files:
+        if not file.parent.is_dir():
+            raise ClusteringError(
+                f"there is no folder {file.parent} for {file.name}", expected="a folder that is there"
+            )
+        if file.is_dir():
+            raise ClusteringError(f"{file} is a folder", expected="the name of a file to write")
+        if file.resolve() in taken:
+            raise ClusteringError(
+                f"{file} would be written over",
+                expected="a file of its own for the comments, for each --output and for --report",
+            )
+        taken.add(file.resolve())
+
+
+def _read(source: Path, columns: Columns, *, masking: bool) -> tuple[list[Document], int]:
     """The rows that can be read, and how many cannot; these are told."""
     documents: list[Document] = []
     faults: list[Failure] = []
@@ -128,7 +160,8 @@ def _read(source: Path, columns: Columns) -> tuple[list[Document], int]:
     if faults and not documents:
         raise faults[0].error
     for fault in faults[:_FAULTS]:
-        click.echo(_printable(f"{fault.id}: {fault.error}"), err=True)
+        said = f"{fault.id}: {fault.error}"
+        click.echo(_printable(mask(said).text if masking else said), err=True)
     if faults:
         click.echo(f"{len(faults)} of {len(faults) + len(documents)} rows cannot be read, and are left out", err=True)
     return documents, len(faults)
@@ -167,10 +200,15 @@ def _shown_progress() -> Iterator[Any]:
 
 def _write(path: Path, pieces: Iterator[bytes] | Sequence[bytes]) -> None:
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        for piece in pieces:
-            file.write(piece)
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+        partial.replace(path)
+    except OSError as error:
+        raise ClusteringError(f"{path}: {error.strerror}", expected="a file that can be written") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _summarise(told: Told) -> None:

@@ -15,7 +15,7 @@ from models.tagger import Options
 from nlp.errors import ClusteringError, JobError, PreconditionError
 from nlp.records import Document
 from service.clock import Clock
-from service.consultation import hear, understand
+from service.consultation import Voices, hear, noted, understand
 from service.kept_trees import (
     classifications_of,
     comments_of,
@@ -148,24 +148,11 @@ class Editing:
         if answer := self._earlier(request):
             return answer
         loaded = self._load(clustering_id, condition)
-        if loaded.kept.model != self.model.out.name:
-            raise ClusteringError(
-                f"the tree was made with {loaded.kept.model}, and the model in use is {self.model.out.name}",
-                expected="the same model",
-                remedy="make the clustering again",
-            )
-        total = loaded.kept.total + len(documents)
-        if total > most:
-            raise ClusteringError(f"{total} comments together", expected=f"at most {most} (most_job_comments)")
-        voices = hear(documents, first=loaded.kept.total)
+        voices = hear(documents, among=comments_of(loaded.comments))
+        self._check_join(loaded, voices, most)
         # scikit-learn is heavy: a service that groups nothing does without it.
         from models.clustering.placing import place
 
-        here = {one.id for one in loaded.comments}
-        if known := [one.id for one in voices.comments if one.id in here]:
-            raise ClusteringError(
-                f"{len(known)} ids are in the clustering already, {known[0]!r} among them", expected="new comments"
-            )
         understood = understand(
             voices.comments, lambda some: self.model.classify(some, Options(embedding=True), patient=False)
         )
@@ -175,6 +162,7 @@ class Editing:
             old = comments_of(loaded.comments)
             tags = {**classifications_of(loaded.comments), **new}
             made = place(loaded.made, old, voices.comments, embeddings, tags, self.model.tagger.taxonomy)
+            made = noted(made, understood)
             first = len(loaded.comments)
             added = new_comments(voices, understood, made, first=first)
             tree = self._replayed(made, loaded.edits, (*loaded.comments, *added))
@@ -189,7 +177,25 @@ class Editing:
                 if condition.if_match is not None or not left:
                     raise
             loaded = self._load(clustering_id, condition)
+            self._check_join(loaded, voices, most)
         raise AssertionError("the last try returns or raises")
+
+    def _check_join(self, loaded: _Loaded, voices: Voices, most: int) -> None:
+        """Refuse what cannot join; asked again when somebody else was faster, who may have sent the same comments."""
+        if loaded.kept.model != self.model.out.name:
+            raise ClusteringError(
+                f"the tree was made with {loaded.kept.model}, and the model in use is {self.model.out.name}",
+                expected="the same model",
+                remedy="make the clustering again",
+            )
+        total = loaded.kept.total + len(voices.comments)
+        if total > most:
+            raise ClusteringError(f"{total} comments together", expected=f"at most {most} (most_job_comments)")
+        here = {one.id for one in loaded.comments}
+        if known := [one.id for one in voices.comments if one.id in here]:
+            raise ClusteringError(
+                f"{len(known)} ids are in the clustering already, {known[0]!r} among them", expected="new comments"
+            )
 
     def _earlier(self, request: Repeatable | None) -> Answer | None:
         with self.store.read() as reader:

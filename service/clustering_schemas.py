@@ -205,7 +205,9 @@ class ClusteringEntry(BaseModel):
     version: int = Field(description="Rises when anything changes.")
     etag: str = Field(description="Its entity tag, for If-Match.")
     comments: int
-    left_out: list[str] = Field(description="What was said of rows that could not be read, at most 100 of them.")
+    left_out: list[str] = Field(
+        description="What was said of the first 100 rows that could not be read, and how many more there are."
+    )
     personal_data: dict[str, int] = Field(description="Places that were masked, by kind.")
     model: str
 

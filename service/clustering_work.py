@@ -157,18 +157,26 @@ class ClusterWork:
         course, future = _Course(), Future[Made]()
         # The process does not wait for it at its end: the job is given back, and begun anew elsewhere.
         threading.Thread(target=self._run, args=(job, course, future), name="clustering", daemon=True).start()
+        try:
+            if self._watched(job, course, future):
+                self._end(job, course, future)
+        finally:
+            course.stopped.set()
+            # What is no longer wanted ends at its next step; the next clustering needs its memory.
+            while not (self._stopping.is_set() or wait([future], timeout=_LOOK_SECONDS).done):
+                pass
+
+    def _watched(self, job: Job, course: _Course, future: Future[Made]) -> bool:
+        """Keep the job while it is worked on; false if it was cancelled or lost, or the process ends."""
         seconds = min(_LOOK_SECONDS, self._lease.total_seconds() / 3)
         while not wait([future], timeout=seconds).done:
             if self._stopping.is_set():
-                course.stopped.set()
                 with self._store.write(self._clock()) as writer:
                     writer.jobs.give_back(job.id, job.turn)
-                return
+                return False
             if not self._reported(job, course):
-                course.stopped.set()
-                return
-        self._reported(job, course)
-        self._end(job, course, future)
+                return False
+        return self._reported(job, course)
 
     def _run(self, job: Job, course: _Course, future: Future[Made]) -> None:
         try:
@@ -209,3 +217,4 @@ class ClusterWork:
             failed = writer.jobs.fail(job.id, job.turn, reason + where)
             if failed is not None:
                 self._ended(writer, failed)
+        self._store.empty_log()

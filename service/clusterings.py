@@ -19,6 +19,7 @@ from models.clustering.options import ClusterOptions
 from models.clustering.plain import to_plain
 from models.clustering.records import Comparison
 from nlp.errors import JobError
+from nlp.masking import mask
 from nlp.reading import Columns, check_text, read_table_bytes
 from nlp.records import Document
 from service.callers import Caller, CallerDep
@@ -41,7 +42,7 @@ from service.clustering_schemas import (
     documents_of,
 )
 from service.clustering_work import make
-from service.consultation import Told, check_documents, report
+from service.consultation import Told, check_documents, report, titled
 from service.consultation_report import report_policy
 from service.cursors import read_cursor, write_cursor
 from service.dependencies import ClockDep, RuntimeDep, SettingsDep, StoreDep
@@ -113,16 +114,17 @@ async def post_cluster_file(
     data, name = await file.read(), Path(file.filename or "").name
     columns = Columns(query.text_column, query.id_column, tuple(query.attributes), empty=True)
     documents, left_out = await run_in_threadpool(_read, data, name, columns, settings)
-    asked = query if query.title else query.model_copy(update={"title": Path(name).stem})
+    asked = query if query.title else query.model_copy(update={"title": titled(name)})
     entries = [(one.id, one.text, dict(one.attributes)) for one in documents] if key else []
     mark = repeatable(key, "POST", "/v1/cluster/file", query.model_dump(mode="json"), entries)
     return await _accept(request, documents, left_out, asked, query.options(), mark, runtime, caller)
 
 
 def _read(data: bytes, name: str, columns: Columns, settings: Settings) -> tuple[list[Document], list[str]]:
+    """The rows that can be read, and what is said of the others: an id or a file's name may be a person's."""
     documents: list[Document] = []
     left_out = []
-    first = None
+    faults, first = 0, None
     for item in read_table_bytes(data, name, columns):
         if isinstance(item, Document):
             for text in (item.id, *item.attributes.values()):
@@ -131,11 +133,15 @@ def _read(data: bytes, name: str, columns: Columns, settings: Settings) -> tuple
             if item.text:
                 check_text(item.text, settings.most_characters)
             documents.append(item)
-        else:
-            first = first or item.error
-            left_out.append(f"{item.id}: {item.error}".encode("utf-8", "replace").decode())
+            continue
+        faults += 1
+        first = first or item.error
+        if faults <= _MOST_LEFT_OUT:
+            left_out.append(mask(f"{item.id}: {item.error}").text.encode("utf-8", "replace").decode())
     if first is not None and not documents:
         raise first
+    if faults > _MOST_LEFT_OUT:
+        left_out.append(f"and {faults - _MOST_LEFT_OUT:,} more rows")
     return documents, left_out
 
 
@@ -154,7 +160,7 @@ async def _accept(
         detail = f"{len(documents)} comments, expected at most {settings.most_job_comments} (most_job_comments)"
         raise HTTPException(413, detail)
     check_documents(documents)
-    taken = _Taken(documents, left_out[:_MOST_LEFT_OUT], asked.title, options, mark, caller)
+    taken = _Taken(documents, left_out, asked.title, options, mark, caller)
     if asked.background or len(documents) > settings.most_cluster_comments:
         return await run_in_threadpool(taken.queue, runtime)
     # On threads of their own, few at a time: others need not wait for a thread.

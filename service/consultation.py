@@ -6,21 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 
 from models.clustering.comparison import compare
 from models.clustering.options import STEPS as GROUPING
 from models.clustering.options import ClusterOptions, Progress
-from models.clustering.records import Clustering, Comment, Comparison
+from models.clustering.records import Clustering, Comment, Comparison, Note
 from models.heads import Floats
 from nlp.errors import ClusteringError, EmptyTextError
 from nlp.flags import find_flags
-from nlp.masking import mask
+from nlp.masking import MaskedText, mask
 from nlp.personal_data import KINDS, NUMBERS_AND_ADDRESSES
 from nlp.records import Classification, Document, Failure
 from nlp.taxonomy import Taxonomy
 from service.consultation_report import render_report
+from service.consultation_report.listing import filterable
 from service.languages import Language
 
 # What a caller's progress names, in this order.
@@ -29,8 +31,9 @@ STEPS = ("mask", "tag", *GROUPING)
 # The shares of all work that lie behind at the end of the first two steps.
 _MASKED, _TAGGED = 0.05, 0.5
 _CHUNK = 64
-# An id of such a kind leads to a person.
-_TELLING = frozenset({"e-mail", "telephone", "handle", "IBAN"})
+_LONGEST_TITLE = 300
+# A value of an attribute that so many share names a place or a body, though it looks like the name of a person.
+_GROUP = 10
 
 Classify = Callable[[Sequence[Document]], Sequence[Classification | Failure]]
 
@@ -71,54 +74,74 @@ class Understood:
 
 
 def hear(
-    documents: Sequence[Document], *, masking: bool = True, progress: Progress | None = None, first: int = 0
+    documents: Sequence[Document],
+    *,
+    masking: bool = True,
+    progress: Progress | None = None,
+    among: Sequence[Comment] = (),
 ) -> Voices:
     """Mask personal data in texts, in attributes and in ids that lead to a person, and flag insults and spam.
 
-    A masked id is the comment's place in the list.
+    A masked id is the comment's place in the list. What looks like a name stays in an attribute that many share: a
+    town may be called after a person.
 
     Args:
         documents: as read, with their attributes; texts may be empty.
         masking: if not, texts stay as they are.
         progress: told how far it is.
-        first: place of the first of them in a longer list.
+        among: the comments that they join, as they may be shown.
 
     Raises:
         ClusteringError: there is no comment, or two have the same id.
         EmptyTextError: all texts are empty.
     """
     check_documents(documents)
-    taken = {document.id for document in documents}
+    shared = Counter((name, value) for document in documents for name, value in _attributes(document).items())
+    groups = {pair for pair, count in shared.items() if count >= _GROUP}
+    groups.update(pair for comment in among for pair in comment.attributes.items())
+    taken = {document.id for document in documents}.union(comment.id for comment in among)
     counts: Counter[str] = Counter()
     flags: dict[str, tuple[str, ...]] = {}
-    known: dict[str, tuple[str, Mapping[str, int], tuple[str, ...]]] = {}
+    known: dict[str, tuple[MaskedText, tuple[str, ...]]] = {}
+    values: dict[tuple[str, str], MaskedText] = {}
     comments = []
     for place, document in enumerate(documents):
         if progress and place % _CHUNK == 0:
             progress("mask", _MASKED * place / len(documents))
         if document.text not in known:
             kinds = tuple(dict.fromkeys(flag.kind for flag in find_flags(document.text)))
-            found = mask(document.text, KINDS if masking else ())
-            known[document.text] = found.text, found.counts, kinds
-        text, places, kinds = known[document.text]
-        counts.update(places)
-        attributes = {name: " ".join(value.split()) for name, value in document.attributes.items()}
-        comment_id = document.id
+            known[document.text] = mask(document.text, KINDS if masking else ()), kinds
+        masked, kinds = known[document.text]
+        counts.update(masked.counts)
+        attributes, comment_id = _attributes(document), document.id
         if masking:
-            for name, value in attributes.items():
-                hidden = mask(value, NUMBERS_AND_ADDRESSES)
-                attributes[name] = hidden.text
-                counts.update(hidden.counts)
-            if telling := mask(comment_id, _TELLING).counts:
-                comment_id = f"comment {first + place + 1}"
+            for pair in attributes.items():
+                if pair not in values:
+                    values[pair] = mask(pair[1], NUMBERS_AND_ADDRESSES if pair in groups else KINDS)
+                attributes[pair[0]] = values[pair].text
+                counts.update(values[pair].counts)
+            if telling := mask(comment_id).counts:
+                comment_id = f"comment {len(among) + place + 1}"
                 while comment_id in taken:
                     comment_id += "*"
                 taken.add(comment_id)
                 counts.update(telling)
         if kinds:
             flags[comment_id] = kinds
-        comments.append(Comment(comment_id, text, {name: value for name, value in attributes.items() if value}))
+        comments.append(Comment(comment_id, masked.text, attributes))
     return Voices(tuple(comments), dict(counts) if masking else None, flags)
+
+
+def _attributes(document: Document) -> dict[str, str]:
+    """Those that are known, in one line each."""
+    found = ((name, " ".join(value.split())) for name, value in document.attributes.items())
+    return {name: value for name, value in found if value}
+
+
+def titled(file: str) -> str:
+    """A title for a consultation out of the name of its file, without personal data."""
+    name = " ".join("".join(sign if sign.isprintable() else " " for sign in Path(file).stem).split())
+    return mask(name).text[:_LONGEST_TITLE]
 
 
 def check_documents(documents: Sequence[Document]) -> None:
@@ -132,7 +155,7 @@ def check_documents(documents: Sequence[Document]) -> None:
         raise ClusteringError("there is no comment", expected="at least one")
     twice = [one for one, count in Counter(document.id for document in documents).items() if count > 1]
     if twice:
-        shown = ", ".join(map(repr, twice[:5])) + (" ..." if len(twice) > 5 else "")
+        shown = ", ".join(repr(mask(one).text) for one in twice[:5]) + (" ..." if len(twice) > 5 else "")
         raise ClusteringError(
             f"{len(twice)} ids stand for several comments: {shown}",
             expected="an id of its own for every comment",
@@ -151,6 +174,9 @@ def understand(comments: Sequence[Comment], classify: Classify, progress: Progre
         comments: as they may be shown.
         classify: gives tags and embeddings, chunk by chunk.
         progress: told how far it is.
+
+    Raises:
+        ClusteringError: the model failed on all of them.
     """
     rows: dict[str, list[int]] = {}
     for row, comment in enumerate(comments):
@@ -170,7 +196,9 @@ def understand(comments: Sequence[Comment], classify: Classify, progress: Progre
         for place in places:
             found[place] = replace(result, id=comments[place].id, embedding=None)
     if embeddings is None:
-        embeddings = np.zeros((len(comments), 1), np.float32)
+        raise ClusteringError(
+            "the model failed on all comments", expected="texts that it can read", remedy="see the log"
+        )
     return Understood(embeddings, tuple(found), tuple(failed))
 
 
@@ -224,10 +252,6 @@ def cluster(
         ClusteringError: the comments cannot be grouped as asked, or the model failed on all of them.
     """
     understood = understand(voices.comments, classify, progress)
-    if len(understood.failed) == sum(bool(comment.text.strip()) for comment in voices.comments):
-        raise ClusteringError(
-            "the model failed on all comments", expected="texts that it can read", remedy="see the log"
-        )
 
     def further(step: str, share: float) -> None:
         progress(step, _TAGGED + (1 - _TAGGED) * share)
@@ -238,13 +262,31 @@ def cluster(
     tree = Clusterer(options).cluster(
         voices.comments, understood.embeddings, understood.classifications, taxonomy, further
     )
-    return tree, understood
+    return noted(tree, understood), understood
+
+
+def noted(tree: Clustering, understood: Understood) -> Clustering:
+    """A tree that says on how many of its comments the model failed."""
+    if not understood.failed:
+        return tree
+    count = len(understood.failed)
+    note = Note(
+        "not_read",
+        "",
+        f"تعليقات لم يستطع النموذج قراءتها: {count}. وُضعت بلا فهم لمعناها، فيُستحسن إعادة التجميع.",
+        f"Comments that the model failed to read: {count}. They were placed without their meaning: group again.",
+    )
+    return replace(tree, notes=(*tree.notes, note))
 
 
 def comparisons(clustering: Clustering) -> tuple[list[Comparison], list[str]]:
     """The groups of every attribute side by side, and why some attributes cannot be compared."""
     found, refused = [], []
+    parting = {attribute.name for attribute in filterable(clustering.comments)}
     for attribute in dict.fromkeys(name for comment in clustering.comments for name in comment.attributes):
+        if attribute not in parting:
+            refused.append(f"{attribute!r} tells persons apart, not groups; put its values into classes first")
+            continue
         try:
             found.append(compare(clustering, attribute))
         except ClusteringError as error:

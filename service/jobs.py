@@ -129,6 +129,7 @@ def cancel_job(job_id: MadeId, store: StoreDep, clock: ClockDep, caller: CallerD
         if not before.state.ended:
             writer.log(caller.actor, "job.cancel", job=job.id, done=job.done)
             announce(writer, job)
+    store.empty_log()
     return JobOut.of(job)
 
 

@@ -148,9 +148,9 @@ class Background:
         told, told_of_clusterings = (queue.storage.queue_size() for queue in (self._queue, self._clusterings))
         room = max(0, _MESSAGES - self._post.storage.queue_size())
         with self._store.write(self._clock()) as writer:
-            for job in writer.jobs.reclaim():
-                if job.state.ended:
-                    announce(writer, job)
+            lost = [job for job in writer.jobs.reclaim() if job.state.ended]
+            for job in lost:
+                announce(writer, job)
             waiting, clusterings = writer.jobs.waiting(), writer.jobs.waiting(JobKind.CLUSTER)
             patience = timedelta(seconds=2 * _MESSAGES * self._settings.webhook_seconds)
             messages = writer.webhooks.take_due(lease=patience, limit=room)
@@ -163,7 +163,7 @@ class Background:
             self.wake_clustering()
         for sequence, tries in messages:
             self._send(self._message, sequence, tries)
-        if forgotten:
+        if forgotten or lost:
             self._store.empty_log()
 
     def _work(self) -> None:

@@ -142,11 +142,11 @@ def test_campaigns_are_counted_by_voices_and_read_once(
 ) -> None:
     encoder = _Counting()
     monkeypatch.setattr(cluster_command, "load_tagger", lambda bundle: replace(stub, encoder=encoder))
-    rows = [(str(n), "ماء الحي مقطوع", "") for n in range(2000)] + [("last", "مدرسة", "")]
+    rows = [(str(n), "ماء الحي مقطوع", "") for n in range(50_000)] + [("last", "مدرسة", "")]
     done = run(_csv(tmp_path / "in.csv", rows))
     assert done.exit_code == 0, done.output
-    assert "2,001 voices, 2 arguments" in done.stdout
-    assert "campaigns: 1, with 2,000 voices" in done.stdout
+    assert "50,001 voices, 2 arguments" in done.stdout
+    assert "campaigns: 1, with 50,000 voices" in done.stdout
     assert encoder.read == 2
 
 
@@ -186,6 +186,32 @@ def test_wrong_names_are_told_before_any_work(run: Run, tmp_path: Path) -> None:
     assert "title" in _refused(run(source, "--presets", tmp_path / "presets.yaml"))
     (tmp_path / "presets.yaml").write_text("a: [", encoding="utf-8")
     assert "presets.yaml" in _refused(run(source, "--presets", tmp_path / "presets.yaml"))
+
+
+def test_files_that_could_not_be_written_are_told_before_any_work(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_command, "load_tagger", lambda bundle: pytest.fail("the work began"))
+    source = _csv(tmp_path / "in.csv")
+    before = source.read_bytes()
+    assert "would be written over" in _refused(run(source, "-o", source))
+    twice = tmp_path / "out.csv"
+    assert "would be written over" in _refused(run(source, "-o", twice, "-o", tmp_path / "." / "out.csv"))
+    assert "would be written over" in _refused(run(source, "-o", twice, "--report", twice))
+    assert "there is no folder" in _refused(run(source, "--report", tmp_path / "none" / "r.html"))
+    (tmp_path / "dir.json").mkdir()
+    assert "is a folder" in _refused(run(source, "-o", tmp_path / "dir.json"))
+    assert source.read_bytes() == before
+    assert run(source, "--seed", 2**32).exit_code == 2
+
+
+def test_the_files_that_were_written_are_named(run: Run, tmp_path: Path) -> None:
+    source, report, out = _csv(tmp_path / "0551234567.csv"), tmp_path / "r.html", tmp_path / "o.csv"
+    done = run(source, "-o", out, "--report", report)
+    assert f"written: {out}\nwritten: {report}\n" in done.stderr
+    assert "[هاتف]" in done.stdout
+    assert "0551234567" not in report.read_text(encoding="utf-8")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["0551234567.csv", "o.csv", "r.html"]
 
 
 def test_rows_that_cannot_be_read_are_named_and_the_others_grouped(run: Run, tmp_path: Path) -> None:
