@@ -145,6 +145,11 @@ class Background:
 
         Every process does it: what is due is taken in one transaction, by whoever comes first.
         """
+        if self._threads and not self._model().batcher.alive:
+            # What wakes workers is left to processes whose model reads.
+            jobs, _, clusterers = self._threads
+            jobs.stop_flag.set()
+            clusterers.stop_flag.set()
         told, told_of_clusterings = (queue.storage.queue_size() for queue in (self._queue, self._clusterings))
         room = max(0, _MESSAGES - self._post.storage.queue_size())
         with self._store.write(self._clock()) as writer:

@@ -191,6 +191,18 @@ def test_a_service_whose_model_stopped_says_so(gated: Tagger, encoder: GatedEnco
         assert client.get(f"/v1/jobs/{job['id']}").json()["state"] == "queued"
 
 
+def test_a_process_whose_model_stopped_leaves_jobs_to_others(gated: Tagger, encoder: GatedEncoder) -> None:
+    encoder.gate.set()
+    with TestClient(create_app(Settings(job_threads=1), gated)) as client:
+        background = client.app.state.runtime.background  # type: ignore[attr-defined]
+        jobs, post, _ = background._threads
+        background.sweep()
+        assert not jobs.stop_flag.is_set()
+        client.post("/v1/classify", json={"text": "قاطع"})
+        background.sweep()
+        assert (jobs.stop_flag.is_set(), post.stop_flag.is_set()) == (True, False)
+
+
 def test_a_job_is_not_failed_by_a_model_that_stops(gated: Tagger, encoder: GatedEncoder) -> None:
     encoder.gate.set()
     with TestClient(create_app(Settings(), gated)) as client:
