@@ -18,7 +18,7 @@ from conftest import Clock, Portal
 from fastapi.testclient import TestClient
 from openpyxl import Workbook, load_workbook
 
-from models.clustering import clusterer, edits
+from models.clustering import clusterer, edits, placing
 from models.clustering.options import ClusterOptions
 from models.clustering.plain import to_plain
 from models.clustering.records import Clustering
@@ -26,6 +26,7 @@ from models.tagger import Tagger
 from nlp.taxonomy import Taxonomy
 from service import consultation
 from service.app import create_app
+from service.clustering_work import ClusterWork
 from service.settings import Settings
 from service.store import open_store
 from service.store.jobs import MOST_LOSSES
@@ -263,6 +264,43 @@ def test_two_who_edit_at_once_do_not_overwrite_each_other(portal: Portal, monkey
     assert _titles(joined.json()) == {"t1": ("ماء", 3), "t2": ("التعليم", 2), "other": ("أخرى", 1)}
 
 
+def test_two_who_send_the_same_new_comments_at_once_add_them_once(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/v1/clusterings/{_made(portal)['id']}"
+    new = {"comments": [{"id": "n1", "text": "ماء نقي"}]}
+    other = []
+
+    def meanwhile(*arguments: object) -> Clustering:
+        if not other:
+            other.append(None)
+            other[0] = portal.client.post(path + "/comments", json=new)
+        return grouping_stub.place(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(placing, "place", meanwhile)
+    late = portal.client.post(path + "/comments", json=new)
+    assert (other[0].status_code, late.status_code) == (200, 422)  # type: ignore[attr-defined]
+    assert "'n1'" in late.json()["detail"]
+    assert portal.client.get(path).json()["comments"] == 6
+
+
+def test_an_edit_gives_way_to_comments_that_join_meanwhile(portal: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"/v1/clusterings/{_made(portal)['id']}"
+    joined = []
+
+    def meanwhile(*arguments: object) -> Clustering:
+        if not joined:
+            joined.append(None)
+            joined[0] = portal.client.post(path + "/comments", json={"comments": [{"text": "ماء نقي"}]})
+        return grouping_stub.edited(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(edits, "edited", meanwhile)
+    rename = {"edit": "rename", "topic": "t1", "title": "المياه"}
+    late = _edit(portal, path + "/edits", "*", rename)
+    assert (joined[0].status_code, late.status_code) == (200, 412)  # type: ignore[attr-defined]
+    assert _titles(_edit(portal, path + "/edits", "*", rename).json())["t1"] == ("المياه", 3)
+
+
 def test_bad_sets_are_refused_with_a_reason(taxonomy: Taxonomy, database: str) -> None:
     portal = Portal(taxonomy, database, most_job_comments=3, most_characters=100, most_cluster_bytes=4_100_000)
     with portal.client as client:
@@ -312,6 +350,29 @@ def test_a_file_is_grouped_with_its_attributes(portal: Portal) -> None:
         assert (refused.status_code, word in refused.json()["detail"]) == (422, True)
     broken = portal.client.post("/v1/cluster/file", files={"file": ("a.csv", b'text\n"one\ntwo\n')})
     assert (broken.status_code, "line 2" in broken.json()["detail"]) == (422, True)
+
+
+def test_a_file_leaks_no_person_by_its_name_its_ids_or_its_faults(portal: Portal) -> None:
+    rows = ["a@b.org,ماء مقطوع,سارة أحمد علي", "1012345674,ماء مالح,محمد بن سالم العتيبي", "ok,مدرسة بعيدة,"]
+    rows += [f"x{n}@b.org,one,too,many" for n in range(120)]
+    data = ("id,text,who\n" + "\n".join(rows)).encode()
+    answer = portal.client.post(
+        "/v1/cluster/file", params={"attributes": "who"}, files={"file": ("آراء 0551234567.csv", data)}
+    )
+    assert answer.status_code == 201, answer.text
+    found = answer.json()
+    assert found["title"] == "آراء [هاتف]"
+    assert (len(found["left_out"]), found["left_out"][-1]) == (101, "and 20 more rows")
+    listed = portal.client.get(f"/v1/clusterings/{found['id']}/comments").json()["items"]
+    assert [(one["id"], one["attributes"].get("who")) for one in listed] == [
+        ("comment 1", "[اسم]"),
+        ("comment 2", "[اسم]"),
+        ("ok", None),
+    ]
+    report = portal.client.get(f"/v1/clusterings/{found['id']}/report").text
+    everything = portal.client.get(f"/v1/clusterings/{found['id']}/export").text
+    for text in (answer.text, report, everything):
+        assert not [word for word in ("b.org", "العتيبي", "سارة", "1012345674", "0551234567") if word in text]
 
 
 def test_the_same_key_makes_one_clustering_and_deleting_takes_all_words(portal: Portal) -> None:
@@ -422,6 +483,79 @@ def test_a_running_job_is_cancelled_and_its_words_go(working: Portal, monkeypatc
     assert _ended(working.client, other)["state"] == "finished"
     assert working.client.get(path).json()["state"] == "cancelled"
     assert working.client.delete(path).status_code == 204
+
+
+class _Watched(grouping_stub.Clusterer):
+    """Counts those that work at the same time; the first of them ends only at its next step."""
+
+    lock = threading.Lock()
+    running = most = begun = 0
+    gate = threading.Event()
+
+    def cluster(self, *arguments: object) -> Clustering:
+        kind = type(self)
+        with kind.lock:
+            kind.running += 1
+            kind.begun += 1
+            kind.most = max(kind.most, kind.running)
+        try:
+            assert kind.gate.wait(60)
+            return super().cluster(*arguments)  # type: ignore[arg-type]
+        finally:
+            with kind.lock:
+                kind.running -= 1
+
+
+def test_clusterings_are_made_one_at_a_time_also_after_one_is_cancelled(
+    working: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _Watched.running = _Watched.most = _Watched.begun = 0
+    _Watched.gate.clear()
+    monkeypatch.setattr(clusterer, "Clusterer", _Watched)
+    first, second, third = (
+        working.client.post("/v1/cluster", json={"comments": COMMENTS, "title": str(n)}).headers["location"]
+        for n in range(3)
+    )
+    _until(lambda: _Watched.begun == 1, "the first clustering")
+    # One that still waits is cancelled by its job, and never begins.
+    job = working.client.get(second).json()["progress"]["job"]
+    assert working.client.post(f"/v1/jobs/{job}/cancel").json()["state"] == "cancelled"
+    assert working.client.get(second).json()["state"] == "cancelled"
+    assert working.client.post(first + "/cancel").json()["state"] == "cancelled"
+    _Watched.gate.set()
+    assert _ended(working.client, third)["state"] == "finished"
+    assert (_Watched.begun, _Watched.most) == (2, 1)
+    assert [working.client.get(path).json()["tree"] for path in (first, second)] == [None, None]
+
+
+@pytest.mark.parametrize("end", ["cancel", "fail", "lose"])
+def test_words_of_a_job_that_ends_early_leave_the_disk(taxonomy: Taxonomy, tmp_path: Path, end: str) -> None:
+    portal = Portal(taxonomy, str(tmp_path / "store.sqlite"), job_threads=0, most_cluster_comments=4)
+    marked = [*COMMENTS, {"id": "who", "text": "ماء وهذا سر 0559876543"}]
+
+    def kept() -> list[str]:
+        secret = b"0559876543"
+        return [file.name for file in tmp_path.glob("store.sqlite*") if secret in file.read_bytes()]
+
+    with portal.client as client:
+        taken = client.post("/v1/cluster", json={"comments": marked}).json()
+        assert kept()
+        runtime = portal.app.state.runtime
+        if end == "cancel":
+            assert client.post(f"/v1/jobs/{taken['progress']['job']}/cancel").status_code == 200
+        elif end == "fail":
+            portal.encoder.broken = True
+            work = ClusterWork(
+                runtime.store, lambda: runtime.model, Clock(), timedelta(minutes=1), threading.Event(), lambda *_: None
+            )
+            work.work()
+        else:
+            for _ in range(MOST_LOSSES):
+                with runtime.store.write(Clock()() - timedelta(days=1)) as writer:
+                    assert writer.jobs.take_whole(lease=timedelta(seconds=1))
+                runtime.background.sweep()
+        assert client.get(f"/v1/clusterings/{taken['id']}").json()["state"] in ("cancelled", "failed")
+        assert kept() == []
 
 
 def test_a_clustering_that_kills_its_workers_fails_and_is_forgotten(database: str) -> None:

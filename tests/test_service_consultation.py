@@ -12,10 +12,13 @@ from conftest import Portal
 
 from models.clustering.records import Clustering
 from models.tagger import Tagger
+from models.tokenizer import Window
 from nlp.errors import ClusteringError
+from nlp.records import Document
 from nlp.taxonomy import Taxonomy
 from service import cluster_command
 from service.cli import cli
+from service.consultation import hear
 
 _SUBJECTS = {
     "water": ("ماء الشرب مقطوع في الحي", "شبكة المياه قديمة والتسرب كثير", "فاتورة المياه مرتفعة جداً"),
@@ -124,3 +127,60 @@ def test_signs_alone_are_refused_with_a_reason(run: Callable[[list[str]], Result
     done = run(["😀", "👍👍", "!!!"])
     assert isinstance(done.exception, ClusteringError)
     assert "words" in str(done.exception)
+
+
+def test_names_stay_where_many_share_them_and_go_where_they_are_a_persons() -> None:
+    town = [Document(str(n), "ماء", {"region": "حي عبدالله"}) for n in range(10)]
+    few = [Document(f"f{n}", "ماء", {"region": name}) for n, name in enumerate(("نورة", "محمد العتيبي", " ", "الرياض"))]
+    heard = hear([*town, *few])
+    assert [dict(one.attributes) for one in heard.comments[9:]] == [
+        {"region": "حي عبدالله"},
+        {"region": "[اسم]"},
+        {"region": "[اسم]"},
+        {},
+        {"region": "الرياض"},
+    ]
+    # Who joins a group that is there is told apart from a person, and a masked id is the place in the whole list.
+    late = hear([Document("a@b.org", "ماء", {"region": "حي عبدالله"})], among=heard.comments)
+    assert (late.comments[0].id, dict(late.comments[0].attributes)) == ("comment 15", {"region": "حي عبدالله"})
+
+
+def test_columns_that_tell_persons_apart_are_not_compared(
+    stub: Tagger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cluster_command, "load_tagger", lambda bundle: stub)
+    rows = [
+        {"text": f"{one['text']}", "region": one["attributes"]["region"], "who": f"شخص {n}"}
+        for n, one in enumerate(COMMENTS[:40])
+    ]
+    source = tmp_path / "in.jsonl"
+    source.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    report = tmp_path / "r.html"
+    done = CliRunner().invoke(cli, ["cluster", str(source), "--attributes", "region,who", "--report", str(report)])
+    assert done.exit_code == 0, done.output
+    assert "not compared: 'who' tells persons apart" in " ".join(done.stdout.split())
+    assert "شخص 7" not in report.read_text(encoding="utf-8")
+
+
+def test_comments_on_which_the_model_failed_are_told_in_the_tree(taxonomy: Taxonomy, tmp_path: Path) -> None:
+    portal = Portal(taxonomy, str(tmp_path / "a.sqlite"))
+    whole = portal.encoder.windows
+
+    def windows(text: str) -> list[Window]:
+        if "معطل" in text:
+            raise RuntimeError("this text breaks the model")
+        return whole(text)
+
+    portal.encoder.windows = windows  # type: ignore[method-assign]
+    with portal.client as client:
+        comments = [*COMMENTS, {"id": "broken", "text": "هذا نص معطل"}]
+        made = client.post("/v1/cluster", json={"comments": comments, "bootstrap": 0}).json()
+        notes = {note["code"]: note["en"] for note in made["tree"]["notes"]}
+        assert notes["not_read"].startswith("Comments that the model failed to read: 1.")
+        path = f"/v1/clusterings/{made['id']}/comments"
+        refused = client.post(path, json={"comments": [{"text": "معطل أيضاً"}]})
+        assert (refused.status_code, "failed on all" in refused.json()["detail"]) == (422, True)
+        joined = client.post(path, json={"comments": [{"text": "معطل أيضاً"}, {"text": "ماء الشرب مقطوع"}]})
+        assert joined.status_code == 200, joined.text
+        assert [note["code"] for note in joined.json()["tree"]["notes"]].count("not_read") == 2
+        assert "تعليقات لم يستطع النموذج قراءتها: 1" in client.get(f"/v1/clusterings/{made['id']}/report").text
