@@ -32,7 +32,9 @@ _FEWEST = 60
 _NEIGHBOURS = 10
 _MEANING, _HASHED = 128, 512
 # Groups are looked for once by each weight of the words: some say the same in other words, some in the same ones.
-_WORD_WEIGHTS = (0.15, 0.3, 0.5)
+# Of more arguments, once: each look costs seconds for every ten thousand of them.
+_WORD_WEIGHTS, _ONE_WEIGHT = (0.15, 0.3, 0.5), (0.3,)
+_LOOKED_AT_OFTEN = 6_000
 # Words that more arguments share are no sign of a small group.
 _COMMON = 0.05
 _SAMPLE = 10_000
@@ -79,7 +81,8 @@ def find_minorities(
     centres = centres_of(vectors, topic, int(topic.max(initial=-1)) + 1)
     holders = np.asarray(holding.sum(axis=0)).ravel()
     found = []
-    for weight in _WORD_WEIGHTS if said.any() else (0.0,):
+    weights = _WORD_WEIGHTS if len(words) <= _LOOKED_AT_OFTEN else _ONE_WEIGHT
+    for weight in weights if said.any() else (0.0,):
         telling = unit(np.hstack([(1 - weight) ** 0.5 * meaning, weight**0.5 * said]))
         for members, apart in _standing_apart(telling, find_neighbours(telling, _NEIGHBOURS, seed), most):
             own = _own_words(holding[members], holders) if apart >= _APART else 0.0
