@@ -142,6 +142,29 @@ def test_small_far_groups_are_listed() -> None:
     assert tree.by_id["b0"].minority == found[0].id
 
 
+def test_small_groups_of_rare_words_are_listed_where_embeddings_do_not_know_them() -> None:
+    comments, rows, _, _ = authored()
+    said = (
+        "سوسة النخيل أكلت نصف المزرعة",
+        "نخلنا يموت من السوسة ولا مرشد يزورنا",
+        "نريد حقن النخيل ضد السوسة بالمجان",
+        "السوسة وصلت الواحة ونخلة جدي سقطت",
+        "مصايد السوسة فارغة والنخيل ينخر",
+    )
+    random = np.random.default_rng(4)
+    scattered = np.stack([embedding(random, number % 3, 3 + number) for number in range(len(said))])
+    tree = Clusterer(_QUICK).cluster(
+        [*comments, *(Comment(f"p{number}", text) for number, text in enumerate(said))], np.vstack([rows, scattered])
+    )
+    held = [{name for name in one.comments if name.startswith("p")} for one in tree.minorities]
+    assert max(map(len, held), default=0) >= 4
+
+
+def test_a_part_of_a_topic_does_not_repeat_its_title(tree: Clustering) -> None:
+    for topic in tree.topics:
+        assert topic.title not in {part.title for part in topic.subtopics}
+
+
 def test_tags_give_profiles_themes_and_given_topics(taxonomy: Taxonomy) -> None:
     comments, rows, subjects, _ = authored()
     goals = {"water": "6", "school": "4", "bus": "11"}

@@ -123,7 +123,8 @@ class Clusterer:
             seed=self.options.seed,
         )
         places = Places.of(vectors, smoothed, grouping.topic, grouping.subtopic, grouping.least_fit)
-        small = find_minorities(rows, [said[place] for place in some.tolist()], grouping.topic, self.options.seed)
+        heard = [said[place] for place in some.tolist()]
+        small = find_minorities(rows, heard, vectors, grouping.topic, self.options.seed)
         tell("describe", _BEHIND["describe"])
         everything = np.zeros((len(arguments.speaker), vectors.shape[1]), np.float32)
         everything[some] = vectors

@@ -159,7 +159,7 @@ def describe_topics(
         part_groups = [np.intersect1d(material.arguments_of(members[one.id]), material.spoken) for one in parts]
         part_phrases = key_phrases(material.counts, part_groups, material.voices, material.phrases)
         subtopics = [
-            _describe(material, one, members[one.id], words, places)
+            _describe(material, one, members[one.id], words, places, said)
             for one, words in zip(parts, part_phrases, strict=True)
         ]
         topics.append(
@@ -196,7 +196,12 @@ def _told_apart(topics: Sequence[Topic]) -> list[Topic]:
 
 
 def _describe(
-    material: Material, node: Node, members: Numbers, phrases: tuple[Phrase, ...], places: Sequence[PlacedComment]
+    material: Material,
+    node: Node,
+    members: Numbers,
+    phrases: tuple[Phrase, ...],
+    places: Sequence[PlacedComment],
+    above: Sequence[Phrase] = (),
 ) -> Topic:
     arguments = np.intersect1d(material.arguments_of(members), material.spoken)
     vectors = material.vectors[arguments]
@@ -205,14 +210,14 @@ def _describe(
     theme = theme_of(profile)
     pinned = [number for number in members.tolist() if places[number].pinned]
     quotes = material.quotes_of(members, pinned)
-    above = theme[1] if theme is not None and node.parent is None else ""
+    head = theme[1] if theme is not None and node.parent is None else ""
     size = material.size(members)
     on_map = np.array([(places[number].x, places[number].y) for number in members.tolist()]).reshape(-1, 2)
     x, y = np.median(on_map, axis=0).round(4).tolist() if len(on_map) else (0.0, 0.0)
     return Topic(
         id=node.id,
-        title=node.title or title_of(phrases, quotes[0].text if quotes else "", above),
-        title_from="edit" if node.title else "taxonomy" if above else "phrases",
+        title=node.title or title_of(phrases, quotes[0].text if quotes else "", head, above),
+        title_from="edit" if node.title else "taxonomy" if head else "phrases",
         theme=None if theme is None else theme[0],
         phrases=phrases,
         quotes=quotes,

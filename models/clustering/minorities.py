@@ -1,18 +1,22 @@
 """Minorities: small, far, coherent groups, found before the large ones can swallow them.
 
-They are looked for among vectors of their own: what few comments share, rare words above all, is lost in the few
-dimensions that part the large topics. Neighbours are joined from the nearest on (single linkage, as in HDBSCAN); a
-group that grows to a few arguments long before anything else reaches it stands apart.
+They are looked for among vectors of their own, of two views that speak for each other: what the encoder makes of a
+comment, and its words, the rare ones above all; both are lost in the few dimensions that part the large topics. Groups
+grow by average linkage among near neighbours, and each is weighed by how far it stands apart, by the words that are
+its own, and by its distance from the topics.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.clustering.neighbours import Neighbours, find_neighbours
@@ -26,16 +30,23 @@ _MOST, _MOST_SHARE, _MOST_EVER = 12, 0.01, 100
 # Of fewer arguments, every small group is a minority, or none is.
 _FEWEST = 60
 _NEIGHBOURS = 10
-_MEANING, _HASHED = 128, 256
-_WORD_WEIGHT = 0.3
+_MEANING, _HASHED = 128, 512
+# Groups are looked for once by each weight of the words: some say the same in other words, some in the same ones.
+# Of more arguments, once: each look costs seconds for every ten thousand of them.
+_WORD_WEIGHTS, _ONE_WEIGHT = (0.15, 0.3, 0.5), (0.3,)
+_LOOKED_AT_OFTEN = 6_000
 # Words that more arguments share are no sign of a small group.
 _COMMON = 0.05
 _SAMPLE = 10_000
-# How much nearer its members lie to one another than to the next that joins them, by cosine.
+# How much nearer its members lie to one another than to what they would join next, by mean cosine.
 _APART = 0.03
-# Its members lie as far from the nearest topic as so many of all arguments do.
-_FAR = 0.25
-_SHOWN = 20
+# Words of its own: in so many of its strongest, by the share of members that hold one and of holders that are members.
+_OWN_WORDS, _LEAST_OWN = 3, 0.1
+# What is listed: the strongest, by the product of how far a group stands apart, its own words, and its distance.
+_LEAST_STRENGTH, _SHOWN = 0.02, 20
+_WEAK = re.compile("[اويىءئؤةه]")
+_PREFIXES = "متنيسا"
+_LEAST_ROOT = 3
 
 
 @dataclass(frozen=True)
@@ -51,100 +62,153 @@ class SmallGroup:
     distance: float
 
 
-def find_minorities(embeddings: Floats, words: Sequence[Words], topic: Numbers, seed: int) -> list[SmallGroup]:
-    """Small groups that stand apart, far and clear ones first.
+def find_minorities(
+    embeddings: Floats, words: Sequence[Words], vectors: Floats, topic: Numbers, seed: int
+) -> list[SmallGroup]:
+    """Small groups that stand apart, strongest first.
 
     Args:
         embeddings: of each argument, shape ``(arguments, d)``.
         words: of each argument.
+        vectors: of each argument in the tree, of length 1, shape ``(arguments, dimensions)``.
         topic: of each argument; -1 in the rest.
         seed: of samples.
     """
     if len(words) < _FEWEST:
         return []
-    vectors = _telling(embeddings, words, seed)
-    neighbours = find_neighbours(vectors, _NEIGHBOURS, seed)
+    meaning, said, holding = _two_views(embeddings, words, seed)
+    most = min(_MOST_EVER, max(_MOST, int(_MOST_SHARE * len(words))))
     centres = centres_of(vectors, topic, int(topic.max(initial=-1)) + 1)
-    nearest = (vectors @ centres.T).max(axis=1) if len(centres) else np.zeros(len(vectors), np.float32)
-    far = float(np.quantile(nearest, _FAR))
-    most = min(_MOST_EVER, max(_MOST, int(_MOST_SHARE * len(vectors))))
+    holders = np.asarray(holding.sum(axis=0)).ravel()
     found = []
-    for members, apart in _standing_apart(neighbours, most):
-        if apart >= _APART and float(nearest[members].mean()) <= far:
-            centre = centres_of(vectors[members], np.zeros(len(members), np.int64), 1)
-            distance = 1 - float((centre @ centres.T).max()) if len(centres) else 1.0
-            found.append((apart * distance**2, SmallGroup(members, distance)))
+    weights = _WORD_WEIGHTS if len(words) <= _LOOKED_AT_OFTEN else _ONE_WEIGHT
+    for weight in weights if said.any() else (0.0,):
+        telling = unit(np.hstack([(1 - weight) ** 0.5 * meaning, weight**0.5 * said]))
+        for members, apart in _standing_apart(telling, find_neighbours(telling, _NEIGHBOURS, seed), most):
+            own = _own_words(holding[members], holders) if apart >= _APART else 0.0
+            if own >= _LEAST_OWN:
+                centre = centres_of(vectors[members], np.zeros(len(members), np.int64), 1)
+                distance = 1 - float((centre @ centres.T).max()) if len(centres) else 1.0
+                if (strength := apart * own * distance) >= _LEAST_STRENGTH:
+                    found.append((strength, SmallGroup(members, distance)))
     found.sort(key=lambda pair: (-pair[0], int(pair[1].members[0])))
-    return [group for _, group in found[:_SHOWN]]
+    taken = np.zeros(len(words), bool)
+    chosen: list[SmallGroup] = []
+    for _, group in found:
+        if len(chosen) < _SHOWN and not taken[group.members].any():
+            taken[group.members] = True
+            chosen.append(group)
+    return chosen
 
 
-def _telling(embeddings: Floats, words: Sequence[Words], seed: int) -> Floats:
-    """Vectors of length 1 in which few that share something lie near one another."""
+def _two_views(embeddings: Floats, words: Sequence[Words], seed: int) -> tuple[Floats, Floats, sparse.csr_array]:
+    """Meaning and words of each argument, as vectors of length 1 or 0, and which of the rarer roots it holds."""
     drawn = np.arange(len(words))
     if len(drawn) > _SAMPLE:
         drawn = np.sort(np.random.default_rng(seed).choice(len(words), _SAMPLE, replace=False))
     mean = embeddings[drawn].mean(axis=0)
     meaning = unit(unit(embeddings - mean) @ principal_axes(unit(embeddings[drawn] - mean), _MEANING))
     counter = TfidfVectorizer(
-        analyzer=_stems, min_df=2, max_df=max(20, int(_COMMON * len(words))), sublinear_tf=True, dtype=np.float32
+        analyzer=_stems_and_roots,
+        min_df=2,
+        max_df=max(20, int(_COMMON * len(words))),
+        sublinear_tf=True,
+        dtype=np.float32,
     )
     try:
-        counts = counter.fit_transform(words)
+        counts = sparse.csr_array(counter.fit_transform(words))
     except ValueError:  # no stem stands in two arguments
-        return meaning
+        return meaning, np.zeros((len(words), 1), np.float32), sparse.csr_array((len(words), 1), dtype=np.float32)
+    names = counter.get_feature_names_out()
     # Each stem gets a random direction of its own, so that the products of sparse counts nearly stay.
-    signs = np.stack([_direction(name) for name in counter.get_feature_names_out()])
-    said: NDArray[np.float32] = np.asarray(counts @ signs)
-    return unit(np.hstack([(1 - _WORD_WEIGHT) ** 0.5 * meaning, _WORD_WEIGHT**0.5 * said]))
+    said: NDArray[np.float32] = np.asarray(counts @ np.stack([_direction(name) for name in names]))
+    roots = counts[:, np.flatnonzero([name.startswith("~") for name in names])]
+    roots.data[:] = 1
+    return meaning, unit(said), roots
 
 
-def _stems(words: Words) -> tuple[str, ...]:
-    return words.stems
+def _stems_and_roots(words: Words) -> list[str]:
+    return [*words.stems, *("~" + _root(stem) for stem in words.stems)]
+
+
+def _root(stem: str) -> str:
+    """What a stem has in common with its kin (bee, beekeepers, apiary): no prefix of derivation, no weak letters."""
+    derived = stem[1:] if stem[0] in _PREFIXES else stem
+    for shorter in (_WEAK.sub("", derived), _WEAK.sub("", stem)):
+        if len(shorter) >= _LEAST_ROOT:
+            return shorter
+    return stem
 
 
 def _direction(name: str) -> Floats:
-    bits = np.unpackbits(np.frombuffer(hashlib.blake2b(name.encode(), digest_size=_HASHED // 8).digest(), np.uint8))
+    digest = b"".join(
+        hashlib.blake2b(f"{name} {part}".encode(), digest_size=64).digest() for part in range(_HASHED // 512)
+    )
+    bits = np.unpackbits(np.frombuffer(digest, np.uint8))
     return np.where(bits, 1, -1).astype(np.float32) / np.float32(_HASHED**0.5)
 
 
-def _standing_apart(neighbours: Neighbours, most: int) -> list[tuple[Numbers, float]]:
-    """Groups of at most ``most`` that do not overlap, with how far they stand apart."""
-    count, k = neighbours.places.shape
-    one = np.repeat(np.arange(count), k)
-    other = neighbours.places.ravel()
-    cosines = neighbours.cosines.ravel()
-    order = np.lexsort((other, one, -cosines))
-    group = list(range(count))
-    members = [[place] for place in range(count)]
-    joined: list[list[float]] = [[] for _ in range(count)]
-    candidates: list[tuple[float, list[int]]] = []
+def _own_words(holding: sparse.csr_array, holders: Floats) -> float:
+    """How far the strongest words of a group are words of all its members and of nobody else, in ``[0, 1]``."""
+    inside = np.bincount(holding.indices, minlength=len(holders))
+    shared = np.flatnonzero(inside >= 2)
+    strengths = inside[shared] ** 2 / (holding.shape[0] * holders[shared])
+    return float(np.sort(strengths)[-_OWN_WORDS:].sum()) / _OWN_WORDS
 
-    def root(place: int) -> int:
-        while group[place] != place:
-            group[place] = group[group[place]]
-            place = group[place]
-        return place
 
-    for edge in order.tolist():
-        first, second = root(int(one[edge])), root(int(other[edge]))
-        if first == second:
+def _standing_apart(vectors: Floats, neighbours: Neighbours, most: int) -> list[tuple[Numbers, float]]:
+    """Groups of at most ``most``, some inside others, with how far they stand apart.
+
+    Average linkage along the edges between neighbours; what grows larger grows no more, and what it would take in next
+    ends there too.
+    """
+    count = len(vectors)
+    sums = vectors.copy()
+    members: list[list[int]] = [[place] for place in range(count)]
+    near: list[set[int]] = [set() for _ in range(count)]
+    version, open_ = [0] * count, [True] * count
+    edges: list[tuple[float, int, int, int, int]] = []
+    for one, (others, cosines) in enumerate(zip(neighbours.places.tolist(), neighbours.cosines.tolist(), strict=True)):
+        for other, cosine in zip(others, cosines, strict=True):
+            if cosine > 0 and other not in near[one]:
+                near[one].add(other)
+                near[other].add(one)
+                edges.append((-cosine, min(one, other), max(one, other), 0, 0))
+    heapify(edges)
+    found: list[tuple[Numbers, float]] = []
+
+    while edges:
+        negative, one, other, one_version, other_version = heappop(edges)
+        if (version[one], version[other]) != (one_version, other_version) or not (open_[one] or open_[other]):
             continue
-        cosine = float(cosines[edge])
-        for side in (first, second):
-            if LEAST <= len(members[side]) <= most:
-                candidates.append((float(np.mean(joined[side])) - cosine, list(members[side])))
-        if len(members[first]) < len(members[second]):
-            first, second = second, first
-        group[second] = first
-        # What is too large to be a minority needs no list of its members any more.
-        if len(members[first]) <= most:
-            members[first] += members[second]
-            joined[first] += [*joined[second], cosine]
-    candidates.sort(key=lambda candidate: (-candidate[0], candidate[1][0]))
-    taken = np.zeros(count, bool)
-    found = []
-    for apart, places in candidates:
-        if not taken[places].any():
-            taken[places] = True
-            found.append((np.sort(np.array(places, np.int64)), apart))
+        for side in (one, other):
+            size = len(members[side])
+            if open_[side] and size >= LEAST:
+                total = sums[side].astype(np.float64)
+                inner = (float(total @ total) - size) / (size * (size - 1))
+                found.append((np.sort(np.array(members[side], np.int64)), inner + negative))
+        if not (open_[one] and open_[other]):
+            open_[one] = open_[other] = False
+            continue
+        if len(members[one]) + len(members[other]) > most:
+            open_[one] = open_[other] = False
+            continue
+        sums[one] += sums[other]
+        members[one] += members[other]
+        version[one] += 1
+        version[other] = -1
+        near[one] = (near[one] | near[other]) - {one, other}
+        own = sorted(near[one])
+        if not own:
+            continue
+        sizes = np.array([len(members[place]) for place in own])
+        cosines = (sums[own] @ sums[one]) / (sizes * len(members[one]))
+        for place, cosine in zip(own, cosines.tolist(), strict=True):
+            near[place].discard(other)
+            near[place].add(one)
+            heappush(edges, (-cosine, min(one, place), max(one, place), *_versions(version, one, place)))
     return found
+
+
+def _versions(version: list[int], one: int, other: int) -> tuple[int, int]:
+    return version[min(one, other)], version[max(one, other)]

@@ -24,6 +24,10 @@ _READ = 200
 # A longer phrase says more than its words: its weight is raised.
 _LENGTH_WEIGHT = (0.0, 1.0, 1.7, 2.1)
 _CONSIDERED = 60
+# A phrase is said by so large a share of its group, or it names a few of its comments alone.
+_LEAST_SHARE = 0.05
+# How much a phrase gains by standing in the same comments as those before it.
+_TOGETHER = 2.0
 _IN_TITLE = 2
 
 
@@ -118,9 +122,11 @@ def key_phrases(
         # What all siblings say as often does not name this one.
         own = np.clip(1 - elsewhere / np.maximum(share, 1e-9), 0.01, 1)
         weights = share * rarity * own * np.array(_LENGTH_WEIGHT)[counts.lengths]
-        weights[row < (2 if len(group) > 3 else 1)] = 0
+        weights[row < max(2 if len(group) > 3 else 1, _LEAST_SHARE * len(group))] = 0
         order = np.lexsort((np.arange(len(weights)), -weights))[:_CONSIDERED]
-        chosen = _unlike([int(column) for column in order if weights[column] > 0], counts.keys, row, wanted)
+        order = order[weights[order] > 0]
+        apart = _unlike([int(column) for column in order], counts.keys, row)
+        chosen = _together(apart, weights, counts.matrix[:, apart], wanted)
         holding = counts.matrix[group][:, chosen].toarray() > 0 if chosen else np.zeros((len(group), 0), bool)
         forms = _forms(counts, group[holding.any(axis=1)], chosen)
         top = max((float(weights[column]) for column in chosen), default=1.0)
@@ -131,7 +137,7 @@ def key_phrases(
     return found
 
 
-def _unlike(order: Sequence[int], keys: Sequence[Keys], row: NDArray[np.float32], wanted: int) -> list[int]:
+def _unlike(order: Sequence[int], keys: Sequence[Keys], row: NDArray[np.float32]) -> list[int]:
     """The strongest phrases, none inside another, and none of the same words."""
     chosen: list[int] = []
     for column in order:
@@ -141,9 +147,33 @@ def _unlike(order: Sequence[int], keys: Sequence[Keys], row: NDArray[np.float32]
             continue
         if all(not own <= set(keys[other]) and not own >= set(keys[other]) for other in chosen):
             chosen.append(column)
-        if len(chosen) == wanted:
-            break
     return chosen
+
+
+def _together(
+    columns: Sequence[int], weights: NDArray[np.float32], holding: sparse.csr_array, wanted: int
+) -> list[int]:
+    """Of phrases, strongest first, so many that are strong and stand in the same comments.
+
+    Args:
+        columns: the phrases.
+        weights: of all phrases.
+        holding: shape ``(arguments, columns)``, ones and zeros.
+        wanted: how many.
+    """
+    if not columns:
+        return []
+    both = (holding.T @ holding).toarray()
+    each = np.diag(both)
+    # By the geometric mean, so that a phrase of two comments does not win by standing where a frequent one does.
+    shared = both / np.sqrt(each[:, None] * each[None])
+    strengths = weights[list(columns)]
+    chosen = [0]
+    while len(chosen) < min(wanted, len(columns)):
+        scores = strengths * (1 + _TOGETHER * shared[chosen].mean(axis=0))
+        scores[chosen] = -np.inf
+        chosen.append(int(scores.argmax()))
+    return [columns[place] for place in chosen]
 
 
 def _forms(counts: PhraseCounts, holding: Numbers, chosen: Sequence[int]) -> dict[int, str]:
@@ -167,15 +197,19 @@ def _shown(forms: Sequence[str]) -> str:
     return text[1:] if text.startswith(("وال", "فال", "ولل")) and len(forms[0]) > 4 else text
 
 
-def title_of(phrases: Sequence[Phrase], quote: str, theme: str = "") -> str:
+def title_of(phrases: Sequence[Phrase], quote: str, theme: str = "", above: Sequence[Phrase] = ()) -> str:
     """One readable line.
 
     Args:
         phrases: of the group, strongest first.
         quote: its medoid, where there is no phrase.
         theme: title of the label that most of its comments carry, if there is one.
+        above: phrases of the topic that it is a part of: the two do not have the same title.
     """
-    said = "، ".join(phrase.text for phrase in phrases[:_IN_TITLE])
+    texts = [phrase.text for phrase in phrases]
+    if len(texts) > _IN_TITLE and set(texts[:_IN_TITLE]) == {phrase.text for phrase in above[:_IN_TITLE]}:
+        del texts[_IN_TITLE - 1]
+    said = "، ".join(texts[:_IN_TITLE])
     if not said:
         said = " ".join(quote.split()[:8])
     return f"{theme}: {said}" if theme and said else said or theme
