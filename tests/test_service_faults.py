@@ -394,9 +394,7 @@ def test_texts_that_are_statements_or_markup_are_texts(portal: Portal) -> None:
         assert (kept.json()["text"], kept.json()["metadata"]) == (text, {text: text})
         assert kept.headers["content-type"] == "application/json"
         assert kept.headers["x-content-type-options"] == "nosniff"
-        found = portal.client.get("/v1/submissions", params={"label": f"goals:{text}"})
-        assert found.status_code in (200, 422)
-        reviewed = portal.client.get("/v1/reviews", params={"reviewer": text})
-        # No name has control characters.
-        assert reviewed.status_code == 422 if "\x1b" in text or "\r" in text else reviewed.json()["items"] == []
+        for path, name in (("/v1/submissions", "label"), ("/v1/reviews", "reviewer")):
+            found = portal.client.get(path, params={name: text})
+            assert found.status_code == 422 or found.json()["items"] == []
     assert len(portal.client.get("/v1/submissions").json()["items"]) == len(texts)
