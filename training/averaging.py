@@ -52,8 +52,9 @@ def average_runs(runs: Sequence[Run], folder: Path) -> Run:
                 f"{run.folder} has learned {len(leaked)} groups that {first.folder} holds out, such as {leaked[0]!r}",
                 expected="corpora whose held-out parts have stayed held out",
             )
-    network = load_network(first, taxonomy)
-    states = [load_network(run, taxonomy).state_dict() for run in runs]
+    networks = [load_network(run, taxonomy) for run in runs]
+    states = [network.state_dict() for network in networks]
+    network = networks[0]
     network.load_state_dict(
         {
             name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value

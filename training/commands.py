@@ -13,6 +13,7 @@ from training.config import CONTINUE_CONFIG, DEFAULT_CONFIG, TrainingConfig, loa
 
 if TYPE_CHECKING:
     from models.heads import Floats
+    from training.runs import Run
     from training.statistics import Statistics
 
 _PATH = click.Path(path_type=Path)
@@ -242,7 +243,6 @@ def train(
     """Fine-tune an encoder on the corpus and build a bundle. A run that was cut off goes on where it was."""
     from tqdm import tqdm
 
-    from training.release import build_bundle
     from training.runs import open_run, train_run
 
     config = config or (CONTINUE_CONFIG if added else DEFAULT_CONFIG)
@@ -253,9 +253,7 @@ def train(
             bar.total = report.steps
             bar.update(report.step - bar.n)
             bar.set_postfix(loss=f"{report.loss:.3f}")
-    target = out or run / "bundle"
-    manifest = build_bundle(open_run(run), target)
-    click.echo(f"{target}: {manifest.model}")
+    _build(open_run(run), out)
 
 
 @click.command()
@@ -268,12 +266,16 @@ def average(runs: tuple[Path, ...], run: Path, out: Path | None) -> None:
     It is calibrated and measured on the held-out parts of the first run's corpus.
     """
     from training.averaging import average_runs
-    from training.release import build_bundle
     from training.runs import open_run
 
-    averaged = average_runs([open_run(folder) for folder in runs], run)
-    target = out or run / "bundle"
-    manifest = build_bundle(averaged, target)
+    _build(average_runs([open_run(folder) for folder in runs], run), out)
+
+
+def _build(run: Run, out: Path | None) -> None:
+    from training.release import build_bundle
+
+    target = out or run.folder / "bundle"
+    manifest = build_bundle(run, target)
     click.echo(f"{target}: {manifest.model}")
 
 
