@@ -44,7 +44,7 @@ class Encoder(Protocol):
 
     Attributes:
         dimension: of the states.
-        streams: windows that are best read at the same time.
+        streams: calls of :meth:`states` that are best made at the same time.
         runtime: how it runs on this machine, where that was a choice.
     """
 
@@ -56,27 +56,26 @@ class Encoder(Protocol):
         """Cut a normalised text into windows."""
         ...
 
-    def states(self, window: Window, *, alone: bool = True) -> NDArray[np.float32]:
-        """The states of a window's tokens, shape ``(tokens, dimension)``; called from several threads.
+    def states(self, windows: Sequence[Window], *, alone: bool = True) -> Sequence[NDArray[np.float32]]:
+        """The states of the tokens of each window, shape ``(tokens, dimension)``; called from several threads.
 
         Args:
-            window: of :meth:`windows`.
-            alone: no other window is read, so that this one may use all processors. The states are the same.
+            windows: of :meth:`windows`, all of so many tokens. Each gets the states that it gets by itself.
+            alone: no other call is made, so that this one may use all processors. The states are the same.
         """
         ...
 
     def encode(self, text: str) -> Iterator[EncodedWindow]:
         """Encode a normalised text window by window, so that a long one never lies in memory whole."""
         for window in self.windows(text):
-            yield EncodedWindow(self.states(window), window.token_spans, window.span)
+            yield EncodedWindow(self.states([window])[0], window.token_spans, window.span)
 
 
 class OnnxEncoder(Encoder):
     """A BERT encoder as a graph of 8-bit products.
 
-    Every window is a run of its own, so that a text gets the same states whatever stands beside it in a batch, and
-    nothing is padded. Several windows run at the same time, each on
-    one thread; a single one runs on all of them.
+    Only windows of the same length are run together and nothing is padded, so that a text gets the same states whatever
+    stands beside it in a batch. Several runs go on at the same time, each on one thread; a single one has all of them.
 
     Args:
         graph: the ``.onnx`` file; its weights lie beside it in safetensors.
@@ -100,11 +99,12 @@ class OnnxEncoder(Encoder):
         """Cut a normalised text into windows."""
         return self._tokenizer.windows(text)
 
-    def states(self, window: Window, *, alone: bool = True) -> NDArray[np.float32]:
-        """The states of a window's tokens."""
+    def states(self, windows: Sequence[Window], *, alone: bool = True) -> Sequence[NDArray[np.float32]]:
+        """The states of the tokens of each window."""
         session = self._alone if alone else self._beside
-        states: NDArray[np.float32] = session.run(None, {"token_ids": window.token_ids[None]})[0][0]
-        return states
+        rows = np.stack([window.token_ids for window in windows])
+        # A copy of each, so that none keeps the others in memory.
+        return [row.copy() for row in session.run(None, {"token_ids": rows})[0]]
 
 
 def _open(graph: Path, runtime: Runtime, threads: int) -> onnxruntime.InferenceSession:

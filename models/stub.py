@@ -31,9 +31,9 @@ class StubEncoder(Encoder):
         ids = np.array([ord(character) for character in text], np.int64)
         return [Window(ids, np.array([[0, len(text)]]), Span(0, len(text)))]
 
-    def states(self, window: Window, *, alone: bool = True) -> Floats:
-        """One state for the whole window."""
-        return _embed("".join(map(chr, window.token_ids)))[None]
+    def states(self, windows: Sequence[Window], *, alone: bool = True) -> Sequence[Floats]:
+        """One state for each whole window."""
+        return [_embed("".join(map(chr, window.token_ids)))[None] for window in windows]
 
 
 def _embed(text: str) -> Floats:

@@ -148,22 +148,22 @@ class Tagger:
     def _calibrated(self, window: EncodedWindow, normalised: str) -> dict[str, Floats]:
         return self.calibration(self._read(window, normalised))
 
-    def _parts(self, normalised: str, read: Callable[[EncodedWindow], R]) -> list[Part[R]]:
+    def _parts(self, normalised: str, read: Callable[[EncodedWindow], R]) -> list[Part[Window, Floats, R]]:
         """One part for each window of a text: encode it, and read what is wanted of it."""
 
-        def run(window: Window, alone: bool) -> R:
-            states = self.encoder.states(window, alone=alone)
+        def finish(window: Window, states: Floats) -> R:
             return read(EncodedWindow(states, window.token_spans, window.span))
 
-        return [Part(len(window.token_ids), partial(run, window)) for window in self.encoder.windows(normalised)]
+        windows = self.encoder.windows(normalised)
+        return [Part(len(window.token_ids), window, partial(finish, window)) for window in windows]
 
     def _windows_of(self, texts: Iterable[str], read: Callable[[EncodedWindow, str], R]) -> list[list[R]]:
         """What is read of each window of each raw text."""
 
-        def parts(text: str) -> list[Part[R]]:
+        def parts(text: str) -> list[Part[Window, Floats, R]]:
             return self._parts(text, lambda window: read(window, text))
 
-        tasks = run_in_order(map(parts, map(self.recipe, texts)), streams=self.encoder.streams)
+        tasks = run_in_order(map(parts, map(self.recipe, texts)), self.encoder.states, streams=self.encoder.streams)
         return [[future.result() for future in futures] for futures in tasks]
 
     def _stream(
@@ -171,7 +171,7 @@ class Tagger:
     ) -> Iterator[Classification | Failure]:
         asked: deque[tuple[str, _Outcome]] = deque()
 
-        def tasks() -> Iterator[list[Part[_Read]]]:
+        def tasks() -> Iterator[list[Part[Window, Floats, _Read]]]:
             recent: OrderedDict[bytes, _Outcome] = OrderedDict()
             for document in documents:
                 outcome, parts = _Outcome(), []
@@ -194,7 +194,7 @@ class Tagger:
                 yield parts
 
         # Results come in the order of the tasks: the first of equal texts is answered before the others.
-        for futures in run_in_order(tasks(), streams=self.encoder.streams):
+        for futures in run_in_order(tasks(), self.encoder.states, streams=self.encoder.streams):
             name, outcome = asked.popleft()
             if outcome.answer is None and outcome.error is None:
                 try:
@@ -207,7 +207,7 @@ class Tagger:
             else:
                 yield replace(outcome.answer, id=name)
 
-    def _text_parts(self, text: str, options: Options) -> list[Part[_Read]]:
+    def _text_parts(self, text: str, options: Options) -> list[Part[Window, Floats, _Read]]:
         """What must be done to tag a text, one part for each of its windows."""
         sections = split_sections(text)
         aligned = self.recipe.align(text) if options.evidence or sections else None

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partialmethod
@@ -80,7 +80,10 @@ class WordEncoder(Encoder):
             found.append(Window(ids, spans, Span(first, some[-1].end())))
         return found
 
-    def states(self, window: Window, *, alone: bool = True) -> np.ndarray:
+    def states(self, windows: Sequence[Window], *, alone: bool = True) -> list[np.ndarray]:
+        return [self._states_of(window) for window in windows]
+
+    def _states_of(self, window: Window) -> np.ndarray:
         known = window.token_ids >= 0
         states = np.zeros((len(window.token_ids), self.dimension), np.float32)
         states[known, window.token_ids[known]] = 1
@@ -401,8 +404,8 @@ class _Counting(Encoder):
             raise RuntimeError("the model is broken")
         return self._encoder.windows(text)
 
-    def states(self, window: Window, *, alone: bool = True) -> np.ndarray:
-        return self._encoder.states(window, alone=alone)
+    def states(self, windows: Sequence[Window], *, alone: bool = True) -> list[np.ndarray]:
+        return self._encoder.states(windows, alone=alone)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -101,8 +102,8 @@ def test_the_only_sentence_of_a_text_carries_its_tags_wholly(taxonomy: Taxonomy)
         def windows(self, text: str):  # type: ignore[no-untyped-def]
             return tagger.encoder.windows(text)
 
-        def states(self, window: Window, *, alone: bool = True) -> np.ndarray:
-            return np.ones((len(window.token_ids), self.dimension), np.float32)
+        def states(self, windows: Sequence[Window], *, alone: bool = True) -> list[np.ndarray]:
+            return [np.ones((len(window.token_ids), self.dimension), np.float32) for window in windows]
 
     found = replace(tagger, encoder=Framed(), heads=bright).classify(
         [Document("a", "مدارس القرية بعيدة")], Options(evidence=True)

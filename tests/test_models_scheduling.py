@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,30 +27,35 @@ class Watching(StubEncoder):
 
     def __init__(self) -> None:
         self.cut: list[str] = []
-        self.read: list[str] = []
+        self.together: list[list[str]] = []
         self.alone: list[bool] = []
-        self.together = self.most_together = 0
+        self.beside = self.most_beside = 0
         self._lock = threading.Lock()
 
     def windows(self, text: str) -> list[Window]:
         self.cut.append(text)
         return list(super().windows(text))
 
-    def states(self, window: Window, *, alone: bool = True) -> np.ndarray:
-        text = "".join(map(chr, window.token_ids))
+    def states(self, windows: Sequence[Window], *, alone: bool = True) -> Sequence[np.ndarray]:
+        texts = ["".join(map(chr, window.token_ids)) for window in windows]
         with self._lock:
-            self.together += 1
-            self.most_together = max(self.most_together, self.together)
-            self.read.append(text)
+            self.beside += 1
+            self.most_beside = max(self.most_beside, self.beside)
+            self.together.append(texts)
             self.alone.append(alone)
-        if "سم" in text:
-            raise RuntimeError("poison")
-        if "تالف" in text:
-            raise BundleError("damaged")
-        states = super().states(window, alone=alone)
-        with self._lock:
-            self.together -= 1
-        return states
+        try:
+            if any("سم" in text for text in texts):
+                raise RuntimeError("poison")
+            if any("تالف" in text for text in texts):
+                raise BundleError("damaged")
+            return super().states(windows, alone=alone)
+        finally:
+            with self._lock:
+                self.beside -= 1
+
+    @property
+    def read(self) -> list[str]:
+        return [text for texts in self.together for text in texts]
 
 
 @pytest.fixture
@@ -149,19 +154,32 @@ def test_a_long_row_of_documents_is_never_in_memory_whole(watched: Tagger, watch
         ahead.append(asked - place)
     stream.close()
     assert max(ahead) <= 300
-    assert watching.most_together <= watching.streams
+    assert watching.most_beside <= watching.streams
 
 
 def test_the_longest_parts_of_a_lot_begin_first() -> None:
     begun = []
 
-    def part(size: int) -> Part[int]:
-        def run(alone: bool) -> int:
-            begun.append(size)
-            return size
+    def work(given: Sequence[int], *, alone: bool) -> Sequence[int]:
+        begun.extend(given)
+        return given
 
-        return Part(size, run)
+    def part(size: int) -> Part[int, int, int]:
+        return Part(size, size, lambda made: 10 * made)
 
-    found = [[one.result() for one in task] for task in run_in_order([[part(1), part(5)], [], [part(9)]], streams=1)]
-    assert found == [[1, 5], [], [9]]
+    tasks = run_in_order([[part(1), part(5)], [], [part(9)]], work, streams=1)
+    assert [[one.result() for one in task] for task in tasks] == [[10, 50], [], [90]]
     assert begun == [9, 5, 1]
+
+
+def test_short_texts_of_one_length_are_read_together_on_every_stream(watched: Tagger, watching: Watching) -> None:
+    texts = [f"تعليق {number}" for number in range(100, 140)] + ["تعليق أطول 1", "تعليق أطول 2"]
+    watched.classify(_documents(texts))
+    assert sorted(watching.read) == sorted(texts)
+    assert all(len({len(text) for text in texts}) == 1 for texts in watching.together)
+    assert sorted(map(len, watching.together)) == [1, 1, 20, 20]
+
+
+def test_a_fault_of_one_text_is_not_of_those_that_are_read_with_it(watched: Tagger) -> None:
+    results = watched.classify(_documents(["سليم", "تالف", "جميل", "قديم"] * 2))
+    assert [isinstance(result, Failure) for result in results] == [False, True, False, False] * 2

@@ -27,7 +27,7 @@ def test_the_float_graph_computes_what_the_network_computes(tiny_bert: Path, tmp
     text = "في الحي ماء جديد قديم مدرسة 1 2 3"
     with torch.inference_mode():
         expected = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].numpy()
-    np.testing.assert_allclose(encoder.states(encoder.windows(text)[0]), expected, atol=1e-4)
+    np.testing.assert_allclose(encoder.states(encoder.windows(text)[:1])[0], expected, atol=1e-4)
 
 
 def test_systems_take_turns_and_the_first_round_does_not_count() -> None:
