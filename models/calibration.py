@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from models.heads import Bools, Floats
+from models.relatives import relatives
 from nlp.errors import BundleError
 from nlp.taxonomy import Taxonomy
 
@@ -33,23 +34,61 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Kinship:
+    """What a label's own logit and those of its relatives (:mod:`models.relatives`) count on one level."""
+
+    own: float = 1.0
+    parent: float = 0.0
+    child: float = 0.0
+    sibling: float = 0.0
+    parent_sibling: float = 0.0
+    bias: float = 0.0
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """Platt scaling of the two models together, one set of weights a level (Platt, 1999), and how windows make a text.
+    """From the logits of the two models to calibrated logits of a text.
+
+    Platt scaling of the two models together (Platt, 1999), one set of weights a level; then the same of each label and
+    its relatives, stacked upon it (Wolpert, 1992); then the windows of a text become one row.
 
     Attributes:
-        weights: by level.
+        weights: of the two models, by level.
         window_temperature: of the log-sum-exp over the windows of a text; 0 is their maximum.
+        kinship: by level; a label stands alone where there is none.
     """
 
     weights: Mapping[str, Weights]
     window_temperature: float = 0.0
+    kinship: Mapping[str, Kinship] = field(default_factory=dict)
 
-    def __call__(self, logits: Logits) -> dict[str, Floats]:
-        """Calibrated logits, by level."""
+    def __call__(self, taxonomy: Taxonomy, logits: Logits) -> dict[str, Floats]:
+        """Calibrated logits, by level.
+
+        Args:
+            taxonomy: gives the levels and their hierarchy.
+            logits: uncalibrated.
+        """
+        found = self.weigh(logits)
+        return self._with_relatives(taxonomy, found) if self.kinship else found
+
+    def weigh(self, logits: Logits) -> dict[str, Floats]:
+        """The logits of the two models as one, each label by itself, by level."""
         found = {}
         for level, weight in self.weights.items():
             encoder, lexicon = logits.encoder[level], logits.lexicon[level]
             found[level] = (weight.encoder * encoder + weight.lexicon * lexicon + weight.bias).astype(np.float32)
+        return found
+
+    def _with_relatives(self, taxonomy: Taxonomy, alone: Mapping[str, Floats]) -> dict[str, Floats]:
+        found = {}
+        around = relatives(taxonomy, alone)
+        for level, values in alone.items():
+            kin = self.kinship[level]
+            total = kin.own * values + kin.bias
+            for name, logits in around[level].items():
+                total = total + getattr(kin, name) * logits
+            found[level] = total.astype(np.float32)
         return found
 
     def pool(self, windows: Sequence[Floats]) -> Floats:
@@ -77,14 +116,16 @@ class Calibration:
         return {
             "levels": {level: asdict(weight) for level, weight in self.weights.items()},
             "window_temperature": self.window_temperature,
+            "kinship": {level: asdict(kin) for level, kin in self.kinship.items()},
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Calibration:
-        """The inverse of :meth:`to_dict`; older bundles have the levels alone, and took the maximum."""
-        levels = data.get("levels", data)
+        """The inverse of :meth:`to_dict`; older bundles have no kinship, or the levels alone, and took the maximum."""
         return cls(
-            {level: Weights(**weight) for level, weight in levels.items()}, float(data.get("window_temperature", 0.0))
+            {level: Weights(**weight) for level, weight in data.get("levels", data).items()},
+            float(data.get("window_temperature", 0.0)),
+            {level: Kinship(**kin) for level, kin in data.get("kinship", {}).items()},
         )
 
 

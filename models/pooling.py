@@ -19,7 +19,9 @@ def pooled_scores(taxonomy: Taxonomy, calibration: Calibration, texts: Sequence[
         calibration: weighs the two models, and makes one row of the windows of a text.
         texts: uncalibrated logits of each, a row for each window.
     """
-    return probabilities(taxonomy, pool_windows(taxonomy, calibration, [[calibration(text)] for text in texts]))
+    return probabilities(
+        taxonomy, pool_windows(taxonomy, calibration, [[calibration(taxonomy, text)] for text in texts])
+    )
 
 
 def pool_windows(

@@ -146,7 +146,7 @@ class Tagger:
         )
 
     def _calibrated(self, window: EncodedWindow, normalised: str) -> dict[str, Floats]:
-        return self.calibration(self._read(window, normalised))
+        return self.calibration(self.taxonomy, self._read(window, normalised))
 
     def _parts(self, normalised: str, read: Callable[[EncodedWindow], R]) -> list[Part[Window, Floats, R]]:
         """One part for each window of a text: encode it, and read what is wanted of it."""
@@ -262,7 +262,7 @@ class Tagger:
         self, tags: Mapping[str, tuple[Tag, ...]], windows: Sequence[Mapping[str, Floats]], left: Sequence[LeftOut]
     ) -> dict[str, tuple[Tag, ...]]:
         """The same tags with the sentences that carry them, each from the window that speaks for it most clearly."""
-        without = [self.calibration(one.logits) for one in left]
+        without = [self.calibration(self.taxonomy, one.logits) for one in left]
 
         def carried(level: Level, tag: Tag) -> Tag:
             place = level.index[tag.id]

@@ -8,18 +8,19 @@ from conftest import word_tagger
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.calibration import Calibration, Logits, Thresholds, Weights
+from models.calibration import Calibration, Kinship, Logits, Thresholds, Weights
 from models.encoder import EncodedWindow
 from models.evidence import choose_evidence, leave_out
 from models.heads import AttentionHead, join_heads, probabilities
 from models.lexicon import Lexicon, character_grams
+from models.relatives import relatives
 from models.stub import empty_lexicon
 from models.tagger import Options, Tagger
 from nlp.errors import BundleError, EmptyTextError, InvalidTextError, TaxonomyError, TextTooLongError
 from nlp.normalise import find_recipe
 from nlp.records import Classification, Document, Failure, Span
 from nlp.sentences import split_sentences
-from nlp.taxonomy import Taxonomy
+from nlp.taxonomy import Taxonomy, parse_taxonomy
 
 
 def _random_logits(taxonomy: Taxonomy, seed: int) -> dict[str, np.ndarray]:
@@ -33,12 +34,69 @@ def test_a_target_never_outscores_its_goal_whatever_the_calibration(
     taxonomy: Taxonomy, seed: int, weight: float
 ) -> None:
     weights = {level.name: Weights(weight, 1 / weight, weight - 2) for level in taxonomy.levels}
-    calibration = Calibration(weights | {"goals": Weights(1, 0, 0)})
+    kinship = {level.name: Kinship(1, 0.5, 0.25, -0.25, weight - 2, 1) for level in taxonomy.levels}
+    calibration = Calibration(weights | {"goals": Weights(1, 0, 0)}, kinship=kinship)
     logits = Logits(_random_logits(taxonomy, seed), _random_logits(taxonomy, seed + 1))
-    scores = probabilities(taxonomy, calibration(logits))
+    scores = probabilities(taxonomy, calibration(taxonomy, logits))
     parents = scores["goals"][:, list(taxonomy.level("targets").parent_index)]
     assert (scores["targets"] <= parents).all()
     assert all(((values >= 0) & (values <= 1)).all() for values in scores.values())
+
+
+def test_a_goal_is_raised_by_its_likeliest_target_and_lowered_by_a_stronger_goal(taxonomy: Taxonomy) -> None:
+    goals, targets = taxonomy.level("goals").index, taxonomy.level("targets").index
+    shapes = {level.name: (3, len(level.labels)) for level in taxonomy.levels}
+    logits = {name: np.full(shape, -5, np.float32) for name, shape in shapes.items()}
+    logits["goals"][:, goals["6"]] = 1
+    logits["targets"][1, targets["6.1"]] = 2
+    logits["goals"][2, goals["4"]] = 3
+    nothing = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    kinship = {level.name: Kinship() for level in taxonomy.levels} | {"goals": Kinship(own=1, child=0.5, sibling=-0.1)}
+    calibration = Calibration({level.name: Weights(1, 0, 0) for level in taxonomy.levels}, kinship=kinship)
+    found = calibration(taxonomy, Logits(logits, nothing))
+    np.testing.assert_allclose(found["goals"][:, goals["6"]], [1 - 2.5 + 0.5, 1 + 1 + 0.5, 1 - 2.5 - 0.3], rtol=1e-6)
+    np.testing.assert_allclose(found["goals"][2, goals["4"]], 3 - 2.5 - 0.1, rtol=1e-6)
+    np.testing.assert_array_equal(found["targets"], logits["targets"])
+
+
+def test_relatives_stand_where_the_hierarchy_has_them(taxonomy: Taxonomy) -> None:
+    goals, targets = taxonomy.level("goals").index, taxonomy.level("targets").index
+    logits = _random_logits(taxonomy, 3)
+    found = relatives(taxonomy, logits)
+    assert set(found["goals"]) == {"sibling", "child"}
+    assert set(found["targets"]) == {"sibling", "parent", "parent_sibling"}
+    assert set(found["rite"]) == {"sibling"}
+    of_six = [logits["targets"][:, place] for label, place in targets.items() if label.startswith("6.")]
+    np.testing.assert_array_equal(found["goals"]["child"][:, goals["6"]], np.max(of_six, axis=0))
+    others = [logits["goals"][:, place] for label, place in goals.items() if label != "6"]
+    np.testing.assert_array_equal(found["goals"]["sibling"][:, goals["6"]], np.max(others, axis=0))
+    beside = [
+        logits["targets"][:, place] for label, place in targets.items() if label.startswith("6.") and label != "6.1"
+    ]
+    np.testing.assert_array_equal(found["targets"]["sibling"][:, targets["6.1"]], np.max(beside, axis=0))
+    np.testing.assert_array_equal(found["targets"]["parent"][:, targets["6.1"]], logits["goals"][:, goals["6"]])
+    np.testing.assert_array_equal(
+        found["targets"]["parent_sibling"][:, targets["6.1"]], found["goals"]["sibling"][:, goals["6"]]
+    )
+
+
+def test_a_label_without_relatives_has_itself() -> None:
+    lone = parse_taxonomy(
+        {
+            "version": 1,
+            "axes": [
+                {
+                    "id": "one",
+                    "kind": "multilabel",
+                    "title": {"ar": ""},
+                    "levels": ["one"],
+                    "labels": [{"id": "a", "title": {"ar": "أ"}, "definition": {"ar": ""}}],
+                }
+            ],
+        }
+    )
+    logits = {"one": np.array([[0.5], [-2.0]], np.float32)}
+    np.testing.assert_array_equal(relatives(lone, logits)["one"]["sibling"], logits["one"])
 
 
 def test_a_window_alone_speaks_for_its_text_and_several_that_agree_say_a_little_more() -> None:
@@ -52,7 +110,7 @@ def test_a_window_alone_speaks_for_its_text_and_several_that_agree_say_a_little_
 
 
 def test_a_calibration_survives_its_data_form_and_one_of_an_older_bundle_takes_the_maximum() -> None:
-    calibration = Calibration({"goals": Weights(0.5, 0.25, -1.0)}, 0.5)
+    calibration = Calibration({"goals": Weights(0.5, 0.25, -1.0)}, 0.5, {"goals": Kinship(child=0.5, bias=0.25)})
     assert Calibration.from_dict(calibration.to_dict()) == calibration
     older = Calibration.from_dict({"goals": {"encoder": 0.5, "lexicon": 0.25, "bias": -1.0}})
     assert older == Calibration({"goals": Weights(0.5, 0.25, -1.0)}, 0.0)

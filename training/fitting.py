@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import expit
 
-from models.calibration import SUPPORTED, Calibration, Logits, Thresholds, Weights
+from models.calibration import SUPPORTED, Calibration, Kinship, Logits, Thresholds, Weights
 from models.heads import Bools, Floats
+from models.relatives import relatives
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy
 from training.metrics import gold
@@ -25,33 +27,59 @@ _WINDOW_TEMPERATURE = 0.5
 
 
 def fit_calibration(taxonomy: Taxonomy, logits: Sequence[Logits], texts: Sequence[LabelledText]) -> Calibration:
-    """Weights of the two models that make the held-out labels most likely; none is negative.
+    """Weights of the two models, and of each label and its relatives, that make the held-out labels most likely.
 
-    Of a held-out text of several windows, the highest logit of each model counts.
+    Of a held-out text of several windows, the highest logit of each model counts. No model counts less than nothing.
 
     Args:
         taxonomy: gives the levels.
         logits: of the held-out texts, a row for each window.
         texts: the held-out texts; each has a token.
     """
-    weights = {}
-    for level in taxonomy.levels:
-        truth, known = gold(texts, level)
-        encoder, lexicon = (
-            np.stack([part[level.name].max(axis=0) for part in parts])[known].ravel()
+    whole = Logits(
+        *(
+            {level.name: np.stack([part[level.name].max(axis=0) for part in parts]) for level in taxonomy.levels}
             for parts in ([text.encoder for text in logits], [text.lexicon for text in logits])
         )
-        labels = truth[known].ravel()
+    )
+    weights = {}
+    for level in taxonomy.levels:
+        models = [whole.encoder[level.name], whole.lexicon[level.name]]
+        weights[level.name] = Weights(*_most_likely(models, *gold(texts, level), [0.5, 0.5], lowest=0.0))
+    alone = Calibration(weights, _WINDOW_TEMPERATURE)
+    logits_alone = alone.weigh(whole)
+    kinship = {}
+    for level in taxonomy.levels:
+        around = relatives(taxonomy, logits_alone)[level.name]
+        start = [1.0, *([0.0] * len(around))]
+        own, *others, bias = _most_likely([logits_alone[level.name], *around.values()], *gold(texts, level), start)
+        kinship[level.name] = Kinship(own=own, bias=bias, **dict(zip(around, others, strict=True)))
+    return replace(alone, kinship=kinship)
 
-        def loss(
-            values: Floats, encoder: Floats = encoder, lexicon: Floats = lexicon, labels: NDArray[np.bool_] = labels
-        ) -> float:
-            calibrated = values[0] * encoder + values[1] * lexicon + values[2]
-            return float(np.mean(np.logaddexp(0, calibrated) - labels * calibrated))
 
-        best = minimize(loss, [0.5, 0.5, 0.0], bounds=[(0, None), (0, None), (None, None)])
-        weights[level.name] = Weights(*(round(float(value), 4) for value in best.x))
-    return Calibration(weights, _WINDOW_TEMPERATURE)
+def _most_likely(
+    parts: Sequence[Floats], truth: Bools, known: NDArray[np.bool_], start: Sequence[float], lowest: float | None = None
+) -> list[float]:
+    """Weights of some logits, each of shape ``(texts, labels)``, and a bias: a logistic regression over all labels.
+
+    Args:
+        parts: the logits.
+        truth: shape ``(texts, labels)``.
+        known: texts whose labels are known.
+        start: of the weights.
+        lowest: that a weight may be.
+    """
+    columns = np.stack([part[known].ravel() for part in parts], axis=1).astype(np.float64)
+    labels = truth[known].ravel()
+
+    def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logits = columns @ values[:-1] + values[-1]
+        errors = (expit(logits) - labels) / len(labels)
+        return float(np.mean(np.logaddexp(0, logits) - labels * logits)), np.append(columns.T @ errors, errors.sum())
+
+    bounds = [*([(lowest, None)] * len(parts)), (None, None)]
+    best = minimize(loss, [*start, 0.0], jac=True, method="L-BFGS-B", bounds=bounds)
+    return [round(float(value), 4) for value in best.x]
 
 
 def fit_thresholds(taxonomy: Taxonomy, scores: Mapping[str, Floats], texts: Sequence[LabelledText]) -> Thresholds:
