@@ -55,7 +55,7 @@ class Calibration:
     Attributes:
         weights: of the two models, by level.
         window_temperature: of the log-sum-exp over the windows of a text; 0 is their maximum.
-        kinship: by level; a label stands alone where there is none.
+        kinship: by level of a hierarchy; labels stand alone where there is none.
     """
 
     weights: Mapping[str, Weights]
@@ -81,12 +81,11 @@ class Calibration:
         return found
 
     def _with_relatives(self, taxonomy: Taxonomy, alone: Mapping[str, Floats]) -> dict[str, Floats]:
-        found = {}
-        around = relatives(taxonomy, alone)
-        for level, values in alone.items():
+        found = dict(alone)
+        for level, around in relatives(taxonomy, alone).items():
             kin = self.kinship[level]
-            total = kin.own * values + kin.bias
-            for name, logits in around[level].items():
+            total = kin.own * alone[level] + kin.bias
+            for name, logits in around.items():
                 total = total + getattr(kin, name) * logits
             found[level] = total.astype(np.float32)
         return found

@@ -65,7 +65,7 @@ def test_relatives_stand_where_the_hierarchy_has_them(taxonomy: Taxonomy) -> Non
     found = relatives(taxonomy, logits)
     assert set(found["goals"]) == {"sibling", "child"}
     assert set(found["targets"]) == {"sibling", "parent", "parent_sibling"}
-    assert set(found["rite"]) == {"sibling"}
+    assert set(found) == {"goals", "targets"}
     of_six = [logits["targets"][:, place] for label, place in targets.items() if label.startswith("6.")]
     np.testing.assert_array_equal(found["goals"]["child"][:, goals["6"]], np.max(of_six, axis=0))
     others = [logits["goals"][:, place] for label, place in goals.items() if label != "6"]
@@ -81,22 +81,19 @@ def test_relatives_stand_where_the_hierarchy_has_them(taxonomy: Taxonomy) -> Non
 
 
 def test_a_label_without_relatives_has_itself() -> None:
-    lone = parse_taxonomy(
-        {
-            "version": 1,
-            "axes": [
-                {
-                    "id": "one",
-                    "kind": "multilabel",
-                    "title": {"ar": ""},
-                    "levels": ["one"],
-                    "labels": [{"id": "a", "title": {"ar": "أ"}, "definition": {"ar": ""}}],
-                }
-            ],
-        }
-    )
-    logits = {"one": np.array([[0.5], [-2.0]], np.float32)}
-    np.testing.assert_array_equal(relatives(lone, logits)["one"]["sibling"], logits["one"])
+    below = {"id": "a.1", "title": {"ar": "أ"}, "definition": {"ar": ""}}
+    labels = [
+        {"id": "a", "title": {"ar": "أ"}, "definition": {"ar": ""}, "children": [below]},
+        {"id": "b", "title": {"ar": "ب"}, "definition": {"ar": ""}, "children": []},
+    ]
+    axis = {"id": "one", "kind": "hierarchy", "title": {"ar": ""}, "levels": ["above", "below"], "labels": labels}
+    lone = parse_taxonomy({"version": 1, "axes": [axis]})
+    logits = {"above": np.array([[0.5, -2.0]], np.float32), "below": np.array([[3.0]], np.float32)}
+    found = relatives(lone, logits)
+    np.testing.assert_array_equal(found["above"]["child"], [[3.0, -2.0]])
+    np.testing.assert_array_equal(found["above"]["sibling"], [[-2.0, 0.5]])
+    np.testing.assert_array_equal(found["below"]["sibling"], [[3.0]])
+    np.testing.assert_array_equal(found["below"]["parent_sibling"], [[-2.0]])
 
 
 def test_a_window_alone_speaks_for_its_text_and_several_that_agree_say_a_little_more() -> None:

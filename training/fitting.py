@@ -49,11 +49,11 @@ def fit_calibration(taxonomy: Taxonomy, logits: Sequence[Logits], texts: Sequenc
     alone = Calibration(weights, _WINDOW_TEMPERATURE)
     logits_alone = alone.weigh(whole)
     kinship = {}
-    for level in taxonomy.levels:
-        around = relatives(taxonomy, logits_alone)[level.name]
+    for name, around in relatives(taxonomy, logits_alone).items():
         start = [1.0, *([0.0] * len(around))]
-        own, *others, bias = _most_likely([logits_alone[level.name], *around.values()], *gold(texts, level), start)
-        kinship[level.name] = Kinship(own=own, bias=bias, **dict(zip(around, others, strict=True)))
+        known = gold(texts, taxonomy.level(name))
+        own, *others, bias = _most_likely([logits_alone[name], *around.values()], *known, start)
+        kinship[name] = Kinship(own=own, bias=bias, **dict(zip(around, others, strict=True)))
     return replace(alone, kinship=kinship)
 
 
