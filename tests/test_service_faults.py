@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import resource
 import shutil
@@ -14,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
@@ -94,6 +96,44 @@ def test_a_full_disk_is_told_as_one_and_nothing_is_half_kept(lasting: Portal) ->
     assert lasting.put("new", large).status_code == 201
     with _store(lasting).read() as reader:
         assert reader.verify_audit().entries == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/classify/file", "/v1/jobs/file", "/v1/cluster/file"])
+def test_a_full_temporary_folder_is_told_as_a_full_disk(
+    lasting: Portal, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    rows = "".join(f"{WATER * 1000}\n" for _ in range(40))
+    files = {"file": ("تعليقات.csv", f"text\n{rows}".encode())}
+    opened: list[IO[bytes]] = []
+
+    def full(**_: object) -> IO[bytes]:
+        opened.append(open("/dev/full", "w+b"))  # noqa: SIM115 - who spools closes it
+        return opened[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.TemporaryFile", full)
+        answer = lasting.client.post(path, files=files)
+        assert (answer.status_code, answer.json()["type"]) == (507, "urn:musannif:store-full")
+        assert "temporary folder" in answer.json()["detail"]
+        assert "القرص" in lasting.client.post(path, files=files, headers={"Accept-Language": "ar"}).json()["detail"]
+    assert [file.closed for file in opened] == [True, True]
+    with _store(lasting).read() as reader:
+        assert not reader.jobs.open()
+    assert lasting.client.post("/v1/jobs/file", files=files).status_code == 202
+
+
+def test_another_fault_of_the_temporary_folder_is_not_told_as_the_senders(
+    taxonomy: Taxonomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> IO[bytes]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    portal = Portal(taxonomy, str(tmp_path / "store.sqlite"))
+    monkeypatch.setattr("tempfile.TemporaryFile", broken)
+    client = TestClient(portal.app, raise_server_exceptions=False)
+    with client:
+        answer = client.post("/v1/classify/file", files={"file": ("a.txt", b"x" * 2_000_000)})
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
 
 
 def test_a_job_outlives_a_full_disk(lasting: Portal) -> None:
