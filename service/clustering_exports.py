@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from openpyxl import Workbook
 
 from models.clustering.records import Clustering, PlacedComment, Size, Topic
+from service.cells import guarded, sheet_cell
 from service.consultation import Told
-from service.exporting import guarded, sheet_cell
 
 Cell = str | int | float
 

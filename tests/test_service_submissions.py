@@ -15,6 +15,7 @@ from openpyxl import load_workbook
 from nlp.taxonomy import Taxonomy
 from service import exporting
 from service.app import create_app
+from service.cells import guarded
 from service.settings import Settings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -491,8 +492,8 @@ def test_csv_is_safe_to_open(reviewed: Portal) -> None:
 
 @pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1", "＝1", "\u00a0=1", "\u2003@x"])
 def test_formulas_are_guarded(cell: str) -> None:
-    assert exporting.guarded(cell) == f"'{cell}"
-    assert exporting.guarded(f"نص {cell}") == f"نص {cell}"
+    assert guarded(cell) == f"'{cell}"
+    assert guarded(f"نص {cell}") == f"نص {cell}"
 
 
 def test_xlsx_holds_text_and_no_formula(reviewed: Portal) -> None:
