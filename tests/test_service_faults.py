@@ -107,7 +107,7 @@ def test_a_full_temporary_folder_is_told_as_a_full_disk(
     opened: list[IO[bytes]] = []
 
     def full(**_: object) -> IO[bytes]:
-        opened.append(open("/dev/full", "w+b"))  # noqa: SIM115 - who spools closes it
+        opened.append(Path("/dev/full").open("w+b"))
         return opened[-1]
 
     with monkeypatch.context() as patch:
