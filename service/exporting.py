@@ -49,7 +49,10 @@ def reviewed_texts(submissions: Iterable[Submission], taxonomy: Taxonomy) -> Ite
 
 
 def write_jsonl(texts: Iterable[ReviewedText], taxonomy: Taxonomy) -> Iterator[bytes]:
-    """One corpus record a line; a level that is not settled is absent, so that training leaves it out."""
+    """One corpus record a line; a level that is not settled is absent, so that training leaves it out.
+
+    ``sections`` tells, by level and label, where the model found labels that are accepted; training does not read it.
+    """
     for text in texts:
         yield json.dumps(_corpus_record(text), ensure_ascii=False).encode() + b"\n"
 
@@ -71,7 +74,18 @@ def _corpus_record(text: ReviewedText) -> dict[str, Any]:
     record["source"] = source if isinstance(source, str) and source else "reviews"
     if isinstance(group, str) and group:
         record["group"] = group
+    if sections := _sections(text):
+        record["sections"] = sections
     return record
+
+
+def _sections(text: ReviewedText) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for level, labels in text.labels.items():
+        for tag in text.submission.tagging.tags.get(level, ()):
+            if tag.sections and tag.id in labels:
+                found.setdefault(level, {})[tag.id] = [place.to_dict() for place in tag.sections]
+    return found
 
 
 def _columns(taxonomy: Taxonomy) -> list[str]:

@@ -36,6 +36,32 @@ def test_a_submission_is_tagged_with_evidence_and_kept(portal: Portal) -> None:
     assert (kept["reviewed"], kept["settled"], kept["decisions"]) == (False, {}, [])
 
 
+def test_tags_keep_the_pages_and_headings_where_they_were_found(
+    portal: Portal, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    from training import corpus
+
+    text = f"تقرير البلدية السنوي.\f{WATER}."
+    (answered,) = portal.client.post("/v1/classify", json={"text": text}).json()["items"]
+    (expected,) = [tag["sections"] for tag in answered["goals"] if tag["id"] == "6"]
+    assert [(one["page"], text[one["start"] : one["end"]]) for one in expected] == [(2, f"{WATER}.")]
+    for kept in (portal.put("a", text).json(), portal.get("a").json()):
+        (goal,) = kept["tags"]["goals"]
+        assert [
+            {name: value for name, value in one.items() if value is not None} for one in goal["sections"]
+        ] == expected
+    portal.put("short", WATER)
+    assert portal.get("short").json()["tags"]["goals"][0]["sections"] is None
+    portal.review("a", "confirm goals:6", "reject targets:6.1")
+    portal.review("short", "confirm goals:6")
+    data = _export(portal, "jsonl")
+    record, short = map(json.loads, data.splitlines())
+    assert (record["sections"], "sections" in short) == ({"goals": {"6": expected}}, False)
+    (tmp_path / "reviews.jsonl").write_bytes(data)
+    first, _ = corpus.read_texts(tmp_path / "reviews.jsonl", taxonomy)
+    assert (first.labels["goals"], "sections" in first.meta) == (("6",), False)
+
+
 def test_the_same_text_is_not_tagged_again(portal: Portal) -> None:
     first = portal.put("a", WATER, metadata={"x": 1})
     read = portal.tagged
