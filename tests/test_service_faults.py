@@ -23,9 +23,10 @@ import uvicorn
 from conftest import SCHOOL, WATER, Portal, PostgresServer
 from fastapi.testclient import TestClient
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from models.tagger import Tagger
-from nlp.errors import StoreError, StoreFullError
+from nlp.errors import StoreBusyError, StoreError, StoreFullError
 from nlp.taxonomy import Taxonomy
 from service.app import create_app
 from service.connections import Connection, allow_many
@@ -107,7 +108,7 @@ def test_a_full_temporary_folder_is_told_as_a_full_disk(
     opened: list[IO[bytes]] = []
 
     def full(**_: object) -> IO[bytes]:
-        opened.append(Path("/dev/full").open("w+b"))
+        opened.append(Path("/dev/full").open("w+b"))  # noqa: SIM115 - who spools closes it
         return opened[-1]
 
     with monkeypatch.context() as patch:
@@ -210,6 +211,38 @@ def test_connections_to_postgresql_do_not_wait_for_ever(database_on_postgres: st
     store.close()
     limits = {name: given[name] for name in ("tcp_user_timeout", "keepalives_idle", "keepalives_interval")}
     assert limits == {"tcp_user_timeout": "9000", "keepalives_idle": "9", "keepalives_interval": "3"}
+
+
+def test_a_server_that_hangs_and_still_acknowledges_is_given_up(
+    taxonomy: Taxonomy, postgres_server: PostgresServer, database_on_postgres: str
+) -> None:
+    portal = Portal(taxonomy, database_on_postgres, busy_seconds=1, query_seconds=0.5)
+    with portal.client:
+        assert portal.put("kept", WATER).status_code == 201
+
+        def read() -> None:
+            with _store(portal).read() as reader:
+                assert reader.submission("kept") is not None
+                with postgres_server.hanging():
+                    reader.submission("kept")
+
+        with pytest.raises(StoreBusyError):
+            read()
+        with postgres_server.hanging():
+            for answer in (portal.get("kept"), portal.put("new", WATER)):
+                assert (answer.status_code, answer.json()["type"]) == (503, "urn:musannif:store-busy")
+            assert portal.client.get("/healthz").status_code == 200
+        assert portal.get("kept").json()["text"] == WATER
+        assert portal.put("new", WATER).status_code == 201
+
+
+def test_a_question_that_takes_too_long_is_ended_by_the_server(database_on_postgres: str) -> None:
+    store = open_store(database_on_postgres, query_seconds=0.2)
+    with store.engine.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+    with store.read() as reader:
+        assert reader.submission("a") is None
+    store.close()
 
 
 def test_when_no_connection_is_free_it_is_said(
