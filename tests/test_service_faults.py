@@ -216,7 +216,7 @@ def test_connections_to_postgresql_do_not_wait_for_ever(database_on_postgres: st
 def test_a_server_that_hangs_and_still_acknowledges_is_given_up(
     taxonomy: Taxonomy, postgres_server: PostgresServer, database_on_postgres: str
 ) -> None:
-    portal = Portal(taxonomy, database_on_postgres, busy_seconds=1, query_seconds=0.5)
+    portal = Portal(taxonomy, database_on_postgres, busy_seconds=1, query_seconds=3)
     with portal.client:
         assert portal.put("kept", WATER).status_code == 201
 
@@ -237,7 +237,7 @@ def test_a_server_that_hangs_and_still_acknowledges_is_given_up(
 
 
 def test_a_question_that_takes_too_long_is_ended_by_the_server(database_on_postgres: str) -> None:
-    store = open_store(database_on_postgres, query_seconds=0.2)
+    store = open_store(database_on_postgres, query_seconds=2)
     with store.engine.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
         connection.exec_driver_sql("SELECT pg_sleep(60)")
     with store.read() as reader:
