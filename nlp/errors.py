@@ -29,7 +29,7 @@ MusannifError
 └── StoreError              what the service keeps: a database that cannot be opened or is not of this version
     ├── StoreDownError      the database cannot do now what is asked; the same again may succeed
     │   ├── StoreBusyError  it did not answer in time
-    │   ├── StoreFullError  there is no room left where it lies
+    │   ├── StoreFullError  there is no room left on the disk
     │   └── StoreDiskError  where it lies cannot be read or written
     ├── NotStoredError      there is nothing with this id
     ├── PreconditionError   somebody else changed the submission since it was read
@@ -208,7 +208,7 @@ class StoreBusyError(StoreDownError):
 
 
 class StoreFullError(StoreDownError):
-    """There is no room left where the database lies."""
+    """There is no room left where the database lies, or where files that are sent are kept while they are read."""
 
 
 class StoreDiskError(StoreDownError):

@@ -17,6 +17,7 @@ from models.tagger import Tagger
 from service import about, audits, clusterings, jobs, problems, reviews, sessions, similar, submissions, webhooks
 from service.access import Access, require_credentials
 from service.answers import Batch, read_upload
+from service.batching import model_stopped
 from service.clock import Clock, utc_now
 from service.dependencies import ModelDep, RuntimeDep, SettingsDep
 from service.gate import Gate
@@ -73,8 +74,11 @@ async def _classified(request: Request, batch: Batch, asked: OptionsIn, model: M
 
 
 @router.get("/healthz", tags=["operations"])
-async def healthz() -> HealthResponse:
-    """The process answers."""
+async def healthz(request: Request) -> HealthResponse:
+    """The process answers; 503 where its model has stopped: it takes texts again when the process is started again."""
+    runtime: Runtime | None = getattr(request.app.state, "runtime", None)
+    if runtime is not None and not runtime.batcher.alive:
+        raise model_stopped()
     return HealthResponse(status="ok")
 
 

@@ -115,7 +115,7 @@ class Batcher:
             return work.future
         with self._changed:
             if self._closing:
-                raise _stopped()
+                raise model_stopped()
             self._drop()
             waiting = self._waiting()
             if waiting and not patient and waiting + len(documents) > self._most_waiting:
@@ -155,7 +155,7 @@ class Batcher:
             left = [*(work for work, _ in batch), *self._works]
             self._works.clear()
         for work in left:
-            _settle(work, _stopped())
+            _settle(work, model_stopped())
 
     def _tell(self, texts: int, seconds: float) -> None:
         try:
@@ -216,7 +216,8 @@ class Batcher:
                 _settle(work, [work.results[place] for place in range(len(work.documents))])
 
 
-def _stopped() -> ModelStoppedError:
+def model_stopped() -> ModelStoppedError:
+    """What is said of a model whose thread has ended."""
     return ModelStoppedError("the model takes no more texts", remedy="start the service again")
 
 

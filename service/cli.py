@@ -202,7 +202,9 @@ def serve(host: str | None, port: int | None, bundle: Path | None, workers: int)
     given = {name: value for name, value in {"host": host, "port": port, "bundle": bundle}.items() if value is not None}
     settings = Settings(**given)  # type: ignore[arg-type]
     verify_bundle(settings.bundle)
-    with closing(open_store(settings.database, busy_seconds=settings.busy_seconds)) as store:
+    with closing(
+        open_store(settings.database, busy_seconds=settings.busy_seconds, query_seconds=settings.query_seconds)
+    ) as store:
         require_credentials(settings, store, utc_now)
     with ExitStack() as stack:
         # Every process reads its settings from the environment.

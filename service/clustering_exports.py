@@ -12,10 +12,16 @@ from dataclasses import dataclass
 from openpyxl import Workbook
 
 from models.clustering.records import Clustering, PlacedComment, Size, Topic
+from service.cells import guarded, sheet_cell
 from service.consultation import Told
-from service.exporting import guarded, sheet_cell
 
 Cell = str | int | float
+
+# What is told of every comment; its attributes follow.
+_COLUMNS = (
+    *("id", "text", "topic", "topic title", "subtopic", "subtopic title", "fit", "argument", "campaign"),
+    *("minority", "given topics", "flags", "without words", "joined", "pinned"),
+)
 
 
 def write_json(told: Told) -> Iterator[bytes]:
@@ -72,20 +78,26 @@ def write_xlsx(told: Told) -> Iterator[bytes]:
             yield chunk
 
 
-def attributes_of(comments: Sequence[PlacedComment]) -> list[str]:
-    """The names of all attributes, in the order in which they are met."""
-    return list(dict.fromkeys(name for comment in comments for name in comment.attributes))
+def attribute_columns(comments: Sequence[PlacedComment]) -> dict[str, str]:
+    """The columns of all attributes by their names, in the order in which they are met.
+
+    An attribute that has the name of another column gets ``attribute: `` before it: no two columns have one name.
+    """
+    names = list(dict.fromkeys(name for comment in comments for name in comment.attributes))
+    columns = {}
+    for name in names:
+        column = name
+        while column in _COLUMNS or (column != name and column in names):
+            column = f"attribute: {column}"
+        columns[name] = column
+    return columns
 
 
 def _comment_rows(told: Told) -> Iterator[list[Cell]]:
     clustering = told.clustering
-    attributes = attributes_of(clustering.comments)
+    attributes = attribute_columns(clustering.comments)
     titles = {topic.id: topic.title for topic in clustering.walk()}
-    yield [
-        *("id", "text", "topic", "topic title", "subtopic", "subtopic title", "fit", "argument", "campaign"),
-        *("minority", "given topics", "flags", "without words", "joined", "pinned"),
-        *attributes,
-    ]
+    yield [*_COLUMNS, *attributes.values()]
     for comment in clustering.comments:
         yield [
             comment.id,

@@ -343,7 +343,10 @@ def export_clustering(
     store: StoreDep,
     form: Annotated[Literal["json", "csv", "xlsx"], Query(alias="format")] = "json",
 ) -> StreamingResponse:
-    """Everything as a file: JSON with the tree, CSV with a row a comment, XLSX with sheets."""
+    """Everything as a file: JSON with the tree, CSV with a row a comment, XLSX with sheets.
+
+    The columns of attributes come last; one that has the name of another column gets `attribute: ` before it.
+    """
     _, found = _told(store, clustering_id)
     export = CLUSTERING_EXPORTS[form]
     headers = {"Content-Disposition": f'attachment; filename="consultation-{clustering_id[:8]}.{form}"'}

@@ -16,10 +16,9 @@ from typing import Any
 from urllib.parse import quote
 
 from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from nlp.taxonomy import Taxonomy
+from service.cells import guarded, sheet_cell
 from service.settling import settled_labels
 from service.store.records import Submission
 
@@ -27,12 +26,6 @@ from service.store.records import Submission
 KINDS = ("case_study", "comment")
 DIALECTS = ("msa", "gulf", "egyptian", "levantine", "maghrebi", "iraqi", "sudanese", "yemeni", "mixed")
 LANGUAGES = ("ar", "en", "fr")
-
-# Spreadsheet programs run what begins so, also behind white space, and read the full-width forms alike.
-_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
-# Excel counts UTF-16 units and takes 32,767 of them.
-_CELL_UNITS = 32_000
-_CUT = "… [cut: the other formats have the whole text]"
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,10 @@ def reviewed_texts(submissions: Iterable[Submission], taxonomy: Taxonomy) -> Ite
 
 
 def write_jsonl(texts: Iterable[ReviewedText], taxonomy: Taxonomy) -> Iterator[bytes]:
-    """One corpus record a line; a level that is not settled is absent, so that training leaves it out."""
+    """One corpus record a line; a level that is not settled is absent, so that training leaves it out.
+
+    ``sections`` tells, by level and label, where the model found labels that are accepted; training does not read it.
+    """
     for text in texts:
         yield json.dumps(_corpus_record(text), ensure_ascii=False).encode() + b"\n"
 
@@ -78,7 +74,18 @@ def _corpus_record(text: ReviewedText) -> dict[str, Any]:
     record["source"] = source if isinstance(source, str) and source else "reviews"
     if isinstance(group, str) and group:
         record["group"] = group
+    if sections := _sections(text):
+        record["sections"] = sections
     return record
+
+
+def _sections(text: ReviewedText) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for level, labels in text.labels.items():
+        for tag in text.submission.tagging.tags.get(level, ()):
+            if tag.sections and tag.id in labels:
+                found.setdefault(level, {})[tag.id] = [place.to_dict() for place in tag.sections]
+    return found
 
 
 def _columns(taxonomy: Taxonomy) -> list[str]:
@@ -100,11 +107,6 @@ def _row(text: ReviewedText, taxonomy: Taxonomy) -> list[str | int]:
         " | ".join(decision.verdict.note for decision in live if decision.verdict.note),
         kept.tagging.model,
     ]
-
-
-def guarded(cell: str) -> str:
-    """A cell that no spreadsheet program runs as a formula: an apostrophe goes before what looks like one."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def write_csv(texts: Iterable[ReviewedText], taxonomy: Taxonomy) -> Iterator[bytes]:
@@ -139,21 +141,6 @@ def write_xlsx(texts: Iterable[ReviewedText], taxonomy: Taxonomy) -> Iterator[by
         file.seek(0)
         while chunk := file.read(65_536):
             yield chunk
-
-
-def sheet_cell(sheet: Any, value: str | int | float) -> Any:
-    """A cell of a write-only sheet that no program runs: a number, or text cut to what a cell takes."""
-    if not isinstance(value, str):
-        return value
-    if not value:
-        return None
-    value = ILLEGAL_CHARACTERS_RE.sub("\ufffd", value)
-    units = value.encode("utf-16-le")
-    if len(units) > 2 * _CELL_UNITS:
-        value = units[: 2 * _CELL_UNITS].decode("utf-16-le", "ignore") + _CUT
-    cell = WriteOnlyCell(sheet, value)
-    cell.data_type = "s"
-    return cell
 
 
 def write_jsonld(texts: Iterable[ReviewedText], taxonomy: Taxonomy) -> Iterator[bytes]:

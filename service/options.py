@@ -27,7 +27,12 @@ def opened_store(database: str | None, *, create: bool = False) -> Iterator[Stor
         StoreError: it cannot be opened.
     """
     settings = Settings()
-    store = open_store(database or settings.database, create=create, busy_seconds=settings.busy_seconds)
+    store = open_store(
+        database or settings.database,
+        create=create,
+        busy_seconds=settings.busy_seconds,
+        query_seconds=settings.query_seconds,
+    )
     try:
         yield store
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -38,6 +40,10 @@ from service.headers import SECURITY_HEADERS
 from service.languages import LANGUAGE
 
 MEDIA_TYPE = "application/problem+json"
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+_log = logging.getLogger(__name__)
 
 _CONTENT = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
 # What every route may answer besides, for its description.
@@ -126,8 +132,24 @@ def install(app: FastAPI) -> None:
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
         return problem_response(problem(422, faults_of(error.errors())))
 
+    @app.exception_handler(OSError)
+    async def _disk(_: Request, error: OSError) -> JSONResponse:
+        if error.errno not in _NO_ROOM:
+            raise error
+        _log.error("the disk of the temporary folder is full: %s", error.strerror)
+        return error_response(
+            StoreFullError(
+                "no room is left in the temporary folder",
+                expected="room for what was sent",
+                remedy="make room, then try again",
+            )
+        )
+
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, OSError):
+            # A file that could not be written to the temporary folder: no fault of what was sent.
+            return await _disk(request, error.__cause__)
         return problem_response(problem(error.status_code, str(error.detail)), dict(error.headers or {}))
 
     @app.exception_handler(Exception)

@@ -89,7 +89,7 @@ def open_runtime(settings: Settings, tagger: Tagger | None, clock: Clock, metric
             observe=metrics.batch,
         )
         stack.callback(batcher.close)
-        store = open_store(settings.database, busy_seconds=settings.busy_seconds)
+        store = open_store(settings.database, busy_seconds=settings.busy_seconds, query_seconds=settings.query_seconds)
         stack.callback(store.close)
         # Before the bundle is opened: a reload after this moment may be of a later one.
         with store.read() as reader:

@@ -51,6 +51,12 @@ class Settings(BaseSettings):
         description="Where submissions and reviews are kept: path of an SQLite file, or `postgresql://user:password@host/name`.",
     )
     busy_seconds: float = Field(default=10.0, ge=0, description="Seconds to wait for another writer of the database.")
+    query_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="Seconds that PostgreSQL has for one question; one that hangs is given up after them with 503.",
+    )
     most_page: int = Field(default=200, ge=1, description="Most entries in one page of a list.")
     most_at_once: int = Field(
         default=256,

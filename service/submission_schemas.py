@@ -134,7 +134,7 @@ class SubmissionOut(BaseModel):
     updated: datetime
     revision: int = Field(description="Rises when the text changes.")
     model: str
-    tags: dict[str, list[TagOut]] = Field(description="What the model gave, by level, with evidence.")
+    tags: dict[str, list[TagOut]] = Field(description="What the model gave, by level, with evidence and sections.")
     needs_review: bool = Field(description="The model is not sure of this text.")
     problem: str | None = Field(description="Why the model gave no tags, where it failed.")
     reviewed: bool | None = Field(

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from nlp.records import Classification, Failure, Tag
 from nlp.taxonomy import Taxonomy
+from service.cells import guarded
 
 Result = Classification | Failure
 
@@ -42,7 +43,7 @@ class JsonlWriter(Writer):
 
 
 class CsvWriter(Writer):
-    """One row an item; the tags of a level in one cell, separated by spaces."""
+    """One row an item; the tags of a level in one cell, separated by spaces. No cell is run as a formula."""
 
     def __init__(self, stream: TextIO, taxonomy: Taxonomy, model: str) -> None:
         super().__init__(stream, taxonomy, model)
@@ -53,10 +54,11 @@ class CsvWriter(Writer):
     def write(self, result: Result) -> None:
         """Write one row."""
         if isinstance(result, Failure):
-            self._rows.writerow([_valid(result.id), *[""] * len(self._levels), "", self._model, str(result.error)])
-            return
-        tags = [" ".join(tag.id for tag in result.tags.get(level, ())) for level in self._levels]
-        self._rows.writerow([_valid(result.id), *tags, str(result.needs_review).lower(), self._model, ""])
+            cells = [result.id, *[""] * len(self._levels), "", self._model, str(result.error)]
+        else:
+            tags = [" ".join(tag.id for tag in result.tags.get(level, ())) for level in self._levels]
+            cells = [result.id, *tags, str(result.needs_review).lower(), self._model, ""]
+        self._rows.writerow([guarded(_valid(cell)) for cell in cells])
 
 
 class TableWriter(Writer):

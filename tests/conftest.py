@@ -13,6 +13,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partialmethod
@@ -267,6 +268,26 @@ class PostgresServer:
     def start(self) -> None:
         self._server = subprocess.Popen(self._command, **self._options)  # type: ignore[call-overload]
         _wait_for(self.folder, self._server)
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """For the length of a block it does nothing, while the system still takes what is sent to it."""
+        import psycopg
+
+        with psycopg.connect(host=str(self.folder), user="musannif", dbname="postgres") as connection:
+            rows = connection.execute("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()").fetchall()
+        stopped = [self._server.pid]
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            for (pid,) in rows:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped.append(pid)
+            yield
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def stop(self) -> None:
         """End at once: who is connected is cut off."""

@@ -179,12 +179,16 @@ def test_when_the_model_stops_all_who_wait_are_told_and_nobody_else_is_taken(
 def test_a_service_whose_model_stopped_says_so(gated: Tagger, encoder: GatedEncoder) -> None:
     encoder.gate.set()
     with TestClient(create_app(Settings(), gated)) as client:
-        assert client.get("/readyz").status_code == 200
+        assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
         for _ in range(2):
             answer = client.post("/v1/classify", json={"text": "قاطع"})
             assert (answer.status_code, answer.json()["type"]) == (503, "urn:musannif:model-stopped")
         ready = client.get("/readyz")
         assert (ready.status_code, "model" in ready.json()["detail"]) == (503, True)
+        # Nothing but a new start mends it: who watches over the process is to start it again.
+        lives = client.get("/healthz")
+        assert (lives.status_code, lives.headers["content-type"]) == (503, "application/problem+json")
+        assert lives.json()["type"] == "urn:musannif:model-stopped"
         # A job is accepted all the same, and waits for a process whose model reads.
         job = client.post("/v1/jobs", json={"items": [{"text": "نص"}]}).json()
         client.app.state.runtime.background._work()  # type: ignore[attr-defined]

@@ -81,6 +81,29 @@ def test_csv_and_table(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-
     assert "المياه" in out or "مياه" in out
 
 
+@pytest.mark.parametrize("mark", ["=", "+", "-", "@", "\t=", "＝"])
+def test_ids_and_names_of_files_are_not_run_by_a_spreadsheet(run, tmp_path: Path, mark: str) -> None:  # type: ignore[no-untyped-def]
+    evil = f'{mark}HYPERLINK("http:x.test")'
+    target = tmp_path / "out.csv"
+    for name, text in ((f"{evil}.txt", WATER), (f"{mark}b.txt", "")):
+        folder = tmp_path / "in"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    rows = [
+        json.dumps({"id": id_, "text": text}) for id_, text in ((f"{evil}1", WATER), (f"{mark}2", ""), ("3", WATER))
+    ]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows))
+    status, out, _ = run("classify", str(tmp_path / "in"), str(tmp_path / "in.jsonl"), "--format", "jsonl")
+    ids = [json.loads(line)["id"] for line in out.splitlines()]
+    assert (status, set(ids)) == (1, {f"{evil}.txt", f"{mark}b.txt", f"{evil}1", f"{mark}2", "3"})
+    run("classify", str(tmp_path / "in"), str(tmp_path / "in.jsonl"), "-o", str(target))
+    with target.open(encoding="utf-8", newline="") as file:
+        rows_written = list(csv.DictReader(file))
+    assert [row["id"] for row in rows_written] == ["3" if one == "3" else f"'{one}" for one in ids]
+    cells = [cell for row in rows_written for cell in row.values()]
+    assert not [cell for cell in cells if cell.lstrip().startswith(("=", "+", "-", "@", "＝"))]
+
+
 def test_standard_input(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     class Stdin:
         buffer = io.BytesIO(WATER.encode())

@@ -131,6 +131,12 @@ def test_a_write_whose_answer_was_lost_is_done_once(small: Portal) -> None:
         assert reader.verify_audit().entries == 1
 
 
+def test_a_submission_comes_back_with_the_pages_where_its_tags_were_found(small: Portal) -> None:
+    with _client(Wire(small)) as client:
+        kept = client.submit("a", f"تقرير البلدية السنوي.\f{WATER}.")
+    assert [place.page for place in kept.tags["goals"][0].sections or ()] == [2]
+
+
 def test_refusals_and_silence_are_errors_of_ours(small: Portal) -> None:
     def refuse(request: httpx.Request) -> httpx.Response | None:
         raise httpx.ConnectError("refused")

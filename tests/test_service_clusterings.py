@@ -140,6 +140,21 @@ def test_groups_are_compared(portal: Portal) -> None:
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:musannif:clustering")
 
 
+def test_attributes_with_the_name_of_another_column_have_columns_of_their_own(portal: Portal) -> None:
+    given = {"topic": "من عندنا", "id": "77", "attribute: id": "88", "region": "شمال"}
+    comments = [{**COMMENTS[0], "attributes": given}, *COMMENTS[1:]]
+    made = portal.client.post("/v1/cluster", json={"comments": comments}).json()
+    path = f"/v1/clusterings/{made['id']}/export?format="
+    header, first, *_ = csv.reader(io.StringIO(portal.client.get(path + "csv").content.decode("utf-8-sig")))
+    assert len(set(header)) == len(header)
+    row = dict(zip(header, first, strict=True))
+    assert (row["id"], row["topic"], row["region"]) == ("1", "t1", "شمال")
+    prefixed = {name: row[name] for name in header if name.startswith("attribute: ")}
+    assert prefixed == {"attribute: topic": "من عندنا", "attribute: attribute: id": "77", "attribute: id": "88"}
+    book = load_workbook(io.BytesIO(portal.client.get(path + "xlsx").content))
+    assert [cell.value for cell in next(iter(book["comments"].rows))] == header
+
+
 def test_report_and_exports(portal: Portal) -> None:
     evil = {"id": "=1", "text": '=HYPERLINK("http://x.test")', "attributes": {"region": "+SUM(1)"}}
     made = portal.client.post("/v1/cluster", json={"comments": [*COMMENTS, evil], "title": "<i>x"}).json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import resource
 import shutil
@@ -14,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
@@ -21,9 +23,10 @@ import uvicorn
 from conftest import SCHOOL, WATER, Portal, PostgresServer
 from fastapi.testclient import TestClient
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from models.tagger import Tagger
-from nlp.errors import StoreError, StoreFullError
+from nlp.errors import StoreBusyError, StoreError, StoreFullError
 from nlp.taxonomy import Taxonomy
 from service.app import create_app
 from service.connections import Connection, allow_many
@@ -94,6 +97,44 @@ def test_a_full_disk_is_told_as_one_and_nothing_is_half_kept(lasting: Portal) ->
     assert lasting.put("new", large).status_code == 201
     with _store(lasting).read() as reader:
         assert reader.verify_audit().entries == 2
+
+
+@pytest.mark.parametrize("path", ["/v1/classify/file", "/v1/jobs/file", "/v1/cluster/file"])
+def test_a_full_temporary_folder_is_told_as_a_full_disk(
+    lasting: Portal, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    rows = "".join(f"{WATER * 1000}\n" for _ in range(40))
+    files = {"file": ("تعليقات.csv", f"text\n{rows}".encode())}
+    opened: list[IO[bytes]] = []
+
+    def full(**_: object) -> IO[bytes]:
+        opened.append(Path("/dev/full").open("w+b"))  # noqa: SIM115 - who spools closes it
+        return opened[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.TemporaryFile", full)
+        answer = lasting.client.post(path, files=files)
+        assert (answer.status_code, answer.json()["type"]) == (507, "urn:musannif:store-full")
+        assert "temporary folder" in answer.json()["detail"]
+        assert "القرص" in lasting.client.post(path, files=files, headers={"Accept-Language": "ar"}).json()["detail"]
+    assert [file.closed for file in opened] == [True, True]
+    with _store(lasting).read() as reader:
+        assert not reader.jobs.open()
+    assert lasting.client.post("/v1/jobs/file", files=files).status_code == 202
+
+
+def test_another_fault_of_the_temporary_folder_is_not_told_as_the_senders(
+    taxonomy: Taxonomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**_: object) -> IO[bytes]:
+        raise OSError(errno.EIO, "Input/output error")
+
+    portal = Portal(taxonomy, str(tmp_path / "store.sqlite"))
+    monkeypatch.setattr("tempfile.TemporaryFile", broken)
+    client = TestClient(portal.app, raise_server_exceptions=False)
+    with client:
+        answer = client.post("/v1/classify/file", files={"file": ("a.txt", b"x" * 2_000_000)})
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
 
 
 def test_a_job_outlives_a_full_disk(lasting: Portal) -> None:
@@ -170,6 +211,38 @@ def test_connections_to_postgresql_do_not_wait_for_ever(database_on_postgres: st
     store.close()
     limits = {name: given[name] for name in ("tcp_user_timeout", "keepalives_idle", "keepalives_interval")}
     assert limits == {"tcp_user_timeout": "9000", "keepalives_idle": "9", "keepalives_interval": "3"}
+
+
+def test_a_server_that_hangs_and_still_acknowledges_is_given_up(
+    taxonomy: Taxonomy, postgres_server: PostgresServer, database_on_postgres: str
+) -> None:
+    portal = Portal(taxonomy, database_on_postgres, busy_seconds=1, query_seconds=3)
+    with portal.client:
+        assert portal.put("kept", WATER).status_code == 201
+
+        def read() -> None:
+            with _store(portal).read() as reader:
+                assert reader.submission("kept") is not None
+                with postgres_server.hanging():
+                    reader.submission("kept")
+
+        with pytest.raises(StoreBusyError):
+            read()
+        with postgres_server.hanging():
+            for answer in (portal.get("kept"), portal.put("new", WATER)):
+                assert (answer.status_code, answer.json()["type"]) == (503, "urn:musannif:store-busy")
+            assert portal.client.get("/healthz").status_code == 200
+        assert portal.get("kept").json()["text"] == WATER
+        assert portal.put("new", WATER).status_code == 201
+
+
+def test_a_question_that_takes_too_long_is_ended_by_the_server(database_on_postgres: str) -> None:
+    store = open_store(database_on_postgres, query_seconds=2)
+    with store.engine.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+    with store.read() as reader:
+        assert reader.submission("a") is None
+    store.close()
 
 
 def test_when_no_connection_is_free_it_is_said(

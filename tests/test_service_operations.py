@@ -577,6 +577,7 @@ def test_a_backup_of_an_earlier_version_is_restored_and_stays_as_it_is(taxonomy:
         for column in ("kind", "steps", "share"):
             connection.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         connection.execute("ALTER TABLE submissions DROP COLUMN owner")
+        connection.execute("ALTER TABLE tags DROP COLUMN sections")
         connection.execute("UPDATE alembic_version SET version_num = '0003'")
         connection.commit()
         connection.execute("PRAGMA journal_mode = DELETE")

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from conftest import SCHOOL, WATER
 
 from nlp.errors import CursorError, StoreBusyError, StoreError
-from nlp.records import Evidence, Span, Tag
+from nlp.records import Evidence, Place, Section, Span, Tag
 from nlp.taxonomy import Taxonomy
 from service.cursors import read_cursor, write_cursor
 from service.settling import settled_labels
@@ -58,7 +58,7 @@ def test_a_migration_starts_from_an_empty_file_and_is_not_repeated(tmp_path: Pat
     before = path.stat().st_size
     open_store(str(path)).close()
     assert path.stat().st_size == before
-    assert sqlite3.connect(path).execute("SELECT version_num FROM alembic_version").fetchall() == [("0005",)]
+    assert sqlite3.connect(path).execute("SELECT version_num FROM alembic_version").fetchall() == [("0006",)]
 
 
 def test_sqlite_is_opened_with_its_guards(tmp_path: Path) -> None:
@@ -79,6 +79,21 @@ def test_what_is_written_comes_back_the_same(store: Store) -> None:
     assert found == written
     assert found.tagging == TAGGING
     assert (found.created, found.metadata, found.language) == (NOON, {"n": [1, "أ", None]}, "ar")
+
+
+def test_sections_come_back_the_same_and_old_tags_have_none(database: str) -> None:
+    places = (Place(Section(Span(2, 4), "الماء", 2), 0.87654321), Place(Section(Span(0, 2), None, None), 0.5))
+    tags = (Tag("6", 0.9, (), places), Tag("4", 0.6, (), ()), Tag("1", 0.5, ()))
+    store = open_store(database)
+    _put(store, "a", tagging=Tagging("stub@1", {"goals": tags}, needs_review=False))
+    assert _get(store, "a").tagging.tags["goals"] == tags
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE tags DROP COLUMN sections")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0005'")
+    store.close()
+    store = open_store(database)
+    assert [tag.sections for tag in _get(store, "a").tagging.tags["goals"]] == [None, None, None]
+    store.close()
 
 
 def test_a_block_that_raises_leaves_nothing(store: Store) -> None:
@@ -304,6 +319,7 @@ def test_who_sent_a_submission_before_there_were_owners_stands_in_the_log(tmp_pa
         for name in ("kind", "steps", "share"):
             connection.execute(f"ALTER TABLE jobs DROP COLUMN {name}")
         connection.execute("ALTER TABLE submissions DROP COLUMN owner")
+        connection.execute("ALTER TABLE tags DROP COLUMN sections")
         connection.execute("UPDATE alembic_version SET version_num = '0003'")
     store = open_store(str(path))
     assert _get(store, "a") == before

@@ -15,6 +15,7 @@ from openpyxl import load_workbook
 from nlp.taxonomy import Taxonomy
 from service import exporting
 from service.app import create_app
+from service.cells import guarded
 from service.settings import Settings
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -33,6 +34,32 @@ def test_a_submission_is_tagged_with_evidence_and_kept(portal: Portal) -> None:
     (evidence,) = goal["evidence"]
     assert kept["text"][evidence["start"] : evidence["end"]].strip(". ") == WATER
     assert (kept["reviewed"], kept["settled"], kept["decisions"]) == (False, {}, [])
+
+
+def test_tags_keep_the_pages_and_headings_where_they_were_found(
+    portal: Portal, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    from training import corpus
+
+    text = f"تقرير البلدية السنوي.\f{WATER}."
+    (answered,) = portal.client.post("/v1/classify", json={"text": text}).json()["items"]
+    (expected,) = [tag["sections"] for tag in answered["goals"] if tag["id"] == "6"]
+    assert [(one["page"], text[one["start"] : one["end"]]) for one in expected] == [(2, f"{WATER}.")]
+    for kept in (portal.put("a", text).json(), portal.get("a").json()):
+        (goal,) = kept["tags"]["goals"]
+        assert [
+            {name: value for name, value in one.items() if value is not None} for one in goal["sections"]
+        ] == expected
+    portal.put("short", WATER)
+    assert portal.get("short").json()["tags"]["goals"][0]["sections"] is None
+    portal.review("a", "confirm goals:6", "reject targets:6.1")
+    portal.review("short", "confirm goals:6")
+    data = _export(portal, "jsonl")
+    record, short = map(json.loads, data.splitlines())
+    assert (record["sections"], "sections" in short) == ({"goals": {"6": expected}}, False)
+    (tmp_path / "reviews.jsonl").write_bytes(data)
+    first, _ = corpus.read_texts(tmp_path / "reviews.jsonl", taxonomy)
+    assert (first.labels["goals"], "sections" in first.meta) == (("6",), False)
 
 
 def test_the_same_text_is_not_tagged_again(portal: Portal) -> None:
@@ -491,8 +518,8 @@ def test_csv_is_safe_to_open(reviewed: Portal) -> None:
 
 @pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\t=1", " =1", "\r=1", "\n=1", "＝1", "\u00a0=1", "\u2003@x"])
 def test_formulas_are_guarded(cell: str) -> None:
-    assert exporting.guarded(cell) == f"'{cell}"
-    assert exporting.guarded(f"نص {cell}") == f"نص {cell}"
+    assert guarded(cell) == f"'{cell}"
+    assert guarded(f"نص {cell}") == f"نص {cell}"
 
 
 def test_xlsx_holds_text_and_no_formula(reviewed: Portal) -> None:

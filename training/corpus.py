@@ -21,6 +21,8 @@ KINDS = ("case_study", "comment")
 DIALECTS = ("msa", "gulf", "egyptian", "levantine", "maghrebi", "iraqi", "sudanese", "yemeni", "mixed")
 LANGUAGES = ("ar", "en", "fr")
 _OPTIONAL = ("kind", "lang", "dialect", "country", "source", "group")
+# What reviewed texts bring along, and nothing learns from.
+_UNREAD = ("sections",)
 
 
 PARTS = ("train", "validation", "test")
@@ -133,7 +135,7 @@ def record_faults(record: Any, taxonomy: Taxonomy) -> list[str]:
     if not isinstance(record, dict):
         return [f"a {type(record).__name__}, expected a JSON object"]
     levels = [level.name for level in taxonomy.levels]
-    known = {"id", "text", *_OPTIONAL, *levels}
+    known = {"id", "text", *_OPTIONAL, *_UNREAD, *levels}
     faults = [f"unknown field {name!r}, expected one of {sorted(known)}" for name in record if name not in known]
     faults += [f"{name} is missing, expected a string" for name in ("id", "text") if name not in record]
     for name in ("id", "text", "group", "source"):

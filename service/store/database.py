@@ -42,6 +42,10 @@ _DISK = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
 
 # Unanswered probes after which a connection to PostgreSQL is given up.
 _PROBES = 3
+# A server that lives says by itself that a question took too long: it has so many seconds more to say it.
+_GRACE_SECONDS = 1.0
+# Bringing a large database up to date may take long.
+_UPGRADE_SECONDS = 3600.0
 
 _log = logging.getLogger(__name__)
 
@@ -127,13 +131,14 @@ class Store:
         self._engine.dispose()
 
 
-def open_store(location: str, *, create: bool = True, busy_seconds: float = 10.0) -> Store:
+def open_store(location: str, *, create: bool = True, busy_seconds: float = 10.0, query_seconds: float = 60.0) -> Store:
     """Open a database.
 
     Args:
         location: path of an SQLite file, or a URL such as ``postgresql://user:password@host/name``.
         create: make the file with its folder, and bring the schema up to date; if not, both must be there.
         busy_seconds: how long to wait for another writer, or for a connection.
+        query_seconds: how long a PostgreSQL server has for one question.
 
     Raises:
         StoreError: the location is not understood, nothing is there, or its schema is of another version.
@@ -155,10 +160,14 @@ def open_store(location: str, *, create: bool = True, busy_seconds: float = 10.0
                 expected="a place to write",
                 remedy="choose another with MUSANNIF_DATABASE",
             ) from error
-    engine = _engine(url, busy_seconds)
+    engine = _engine(url, busy_seconds, query_seconds)
     try:
         if create:
-            upgrade(engine)
+            patient = _engine(url, busy_seconds, max(query_seconds, _UPGRADE_SECONDS))
+            try:
+                upgrade(patient)
+            finally:
+                patient.dispose()
         else:
             _check_version(engine)
     except DBAPIError as error:
@@ -242,7 +251,7 @@ def _take_turn(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
 
 
-def _engine(url: URL, busy_seconds: float) -> Engine:
+def _engine(url: URL, busy_seconds: float, query_seconds: float) -> Engine:
     # Parameters are texts, hashes and secrets: an error of the database must not show them.
     options: dict[str, Any] = {
         "max_overflow": _CONNECTIONS,
@@ -256,6 +265,8 @@ def _engine(url: URL, busy_seconds: float) -> Engine:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         else:
+            from service.store.postgres import Connection as PostgresConnection
+
             # Limits mean "for ever" where they are 0. A server that is gone without a word is found out by probes where
             # an answer is awaited, and by what it does not acknowledge where something was sent.
             seconds = max(2, math.ceil(busy_seconds))
@@ -267,8 +278,18 @@ def _engine(url: URL, busy_seconds: float) -> Engine:
                 "keepalives_count": _PROBES,
             }
             engine = create_engine(url, **options)
-            limit = f"SET lock_timeout = {max(1, int(busy_seconds * 1000))}"
-            event.listen(engine, "connect", lambda connection, _: _run(connection, limit))
+            limits = (
+                f"SET lock_timeout = {max(1, int(busy_seconds * 1000))}; "
+                f"SET statement_timeout = {max(1, int(query_seconds * 1000))}"
+            )
+
+            def connect(_: Any, __: Any, place: list[Any], options: dict[str, Any]) -> PostgresConnection:
+                connection = PostgresConnection.connect(*place, **options)
+                connection.silent_seconds = query_seconds + _GRACE_SECONDS
+                return connection
+
+            event.listen(engine, "do_connect", connect)
+            event.listen(engine, "connect", lambda connection, _: _run(connection, limits))
     except ModuleNotFoundError as error:
         raise StoreError(
             f"{error.name} is not installed",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from nlp.errors import RepeatError
-from nlp.records import Evidence, Span, Tag
+from nlp.records import Evidence, Place, Section, Span, Tag
 from service.store import audit
 from service.store.clusterings import Clusterings
 from service.store.credentials import Credentials
@@ -132,7 +135,8 @@ def submission_of(row: SubmissionRow) -> Submission:
     tags: dict[str, list[Tag]] = {}
     for tag in row.tags:
         evidence = tuple(Evidence(Span(one["start"], one["end"]), one["score"]) for one in tag.evidence)
-        tags.setdefault(tag.level, []).append(Tag(tag.label, tag.score, evidence))
+        sections = None if tag.sections is None else tuple(_place_of(one) for one in tag.sections)
+        tags.setdefault(tag.level, []).append(Tag(tag.label, tag.score, evidence, sections))
     return Submission(
         key=row.id,
         external_id=row.external_id,
@@ -149,6 +153,11 @@ def submission_of(row: SubmissionRow) -> Submission:
         ),
         decisions=tuple(_decision_of(decision, row.external_id) for decision in row.decisions),
     )
+
+
+def _place_of(kept: Mapping[str, Any]) -> Place:
+    span = Span(kept["start"], kept["end"])
+    return Place(Section(span, kept.get("heading"), kept.get("page")), kept["score"])
 
 
 def _decision_of(row: DecisionRow, external_id: str) -> Decision:

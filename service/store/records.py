@@ -36,7 +36,7 @@ class Tagging:
 
     Attributes:
         model: name and version.
-        tags: by level, most probable first, with evidence.
+        tags: by level, most probable first, with evidence and sections.
         needs_review: the model is not sure.
         problem: why there are no tags, where tagging failed; it is tried again at the next write.
     """

@@ -94,6 +94,8 @@ class TagRow(Base):
     label: Mapped[str] = mapped_column(Text)
     score: Mapped[float]
     evidence: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    # None in a text without pages or headings, and in rows from before they were kept.
+    sections: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     model: Mapped[str] = mapped_column(Text)
 
 

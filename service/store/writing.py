@@ -224,6 +224,9 @@ class Writer(Reader):
                     evidence=[
                         {"start": one.span.start, "end": one.span.end, "score": one.score} for one in tag.evidence or ()
                     ],
+                    sections=None
+                    if tag.sections is None
+                    else [{**place.to_dict(), "score": place.score} for place in tag.sections],
                     model=tagging.model,
                 )
                 for tag in tags
