@@ -71,7 +71,7 @@ def find_minorities(
     A group is as strong as its members lie among themselves, their words are their own, and they are far from the
     topics: the product of the three. The ten strongest are listed, and of the others those that stand out: by one and
     a half robust deviations above the median of the logarithms; in all at most five for every doubling of the
-    arguments above sixty (4 of 100, 28 of 3,000, 53 of 100,000).
+    arguments above sixty (4 of 100, 28 of 3,000, 54 of 100,000).
 
     Args:
         embeddings: of each argument, shape ``(arguments, d)``.
