@@ -146,7 +146,9 @@ class Clusterer:
         layout = lay_out(smoothed, self.options.seed)
         placed = self._place(material, places, grouping, small, layout(smoothed), some)
         topics, other = describe_topics(material, nodes, placed)
-        known = {f"m{number}": round(one.distance, 4) for number, one in enumerate(small, start=1)}
+        known = {
+            f"m{number}": (round(one.distance, 4), round(one.strength, 4)) for number, one in enumerate(small, start=1)
+        }
         back = np.argsort(order)
         wordless = sum(place.wordless for place in placed)
         tree = Clustering(

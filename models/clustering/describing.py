@@ -278,13 +278,13 @@ def describe_campaigns(material: Material, places: Sequence[PlacedComment]) -> t
 
 
 def describe_minorities(
-    material: Material, known: Mapping[str, float], places: Sequence[PlacedComment]
+    material: Material, known: Mapping[str, tuple[float, float]], places: Sequence[PlacedComment]
 ) -> tuple[Minority, ...]:
     """Describe the minorities that comments name, in the order of ``known``.
 
     Args:
         material: what they are drawn from.
-        known: distance by id.
+        known: distance and strength by id.
         places: where each comment lies.
     """
     members = {
@@ -312,11 +312,12 @@ def describe_minorities(
                 quotes=quotes,
                 size=material.size(members[one]),
                 share=_share(len(members[one]), len(places)),
-                distance=known[one],
+                distance=known[one][0],
                 cohesion=round(float((vectors @ centre).mean()), 4),
                 comments=tuple(material.comments[number].id for number in members[one].tolist()),
                 x=x,
                 y=y,
+                strength=known[one][1],
             )
         )
     return tuple(found)

@@ -121,7 +121,7 @@ def edited(
             ) from error
     placed = tuple(draft.places.values())
     topics, other = describe_topics(material, list(draft.nodes.values()), placed)
-    known = {one.id: one.distance for one in tree.minorities}
+    known = {one.id: (one.distance, one.strength) for one in tree.minorities}
     return replace(
         tree,
         topics=topics,

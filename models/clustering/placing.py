@@ -406,7 +406,7 @@ def _described(
     matched = match_presets(material, presets)
     placed = tuple(replace(one, presets=given) for one, given in zip(grown.comments, matched, strict=True))
     topics, other = describe_topics(material, nodes_of(tree), placed)
-    known = {one.id: one.distance for one in tree.minorities}
+    known = {one.id: (one.distance, one.strength) for one in tree.minorities}
     joined = [number for number, one in enumerate(placed) if one.joined]
     unfit = float(np.mean([fits[number] < places.least_fit for number in added])) if added else 0.0
     before = float(tree.method.measures.get("unfit", 0.0))
