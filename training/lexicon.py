@@ -39,7 +39,9 @@ def fit_lexicon(texts: Sequence[LabelledText], taxonomy: Taxonomy, recipe: Recip
     columns = []
     for level in taxonomy.levels:
         truth, known = gold(texts, level)
-        annotated = features[known]
+        # Of the type and form that the solver wants: what it would change in place, several threads share.
+        annotated = features[known].astype(np.float64)
+        annotated.sum_duplicates()
         columns += [(annotated, truth[known, label]) for label in range(len(level.labels))]
     fitted = Parallel(n_jobs=-1, prefer="threads")(delayed(_fit_label)(*column, config.strength) for column in columns)
     weights = np.stack([weight for weight, _ in fitted])
