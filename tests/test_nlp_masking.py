@@ -104,14 +104,12 @@ def test_only_the_kinds_that_were_asked_for_are_masked() -> None:
     assert mask("السيد عبدالله القحطاني 0551837264", NUMBERS_AND_ADDRESSES).text == "السيد عبدالله القحطاني [هاتف]"
 
 
-def test_offsets_lead_back_to_the_raw_text_and_forth() -> None:
+def test_offsets_lead_back_to_the_raw_text() -> None:
     raw = "اسمي هدى المنصوري ورقمي 0551837264 والماء مقطوع"
     masked = mask(raw)
     start = masked.text.index("والماء")
     span = masked.raw_span(start, len(masked.text))
     assert raw[span.start : span.end] == "والماء مقطوع"
-    back = masked.masked_span(span.start, span.end)
-    assert (back.start, back.end) == (start, len(masked.text))
     inside = masked.text.index("هاتف")
     number = masked.raw_span(inside, inside + 1)
     assert raw[number.start : number.end] == "0551837264"
