@@ -234,7 +234,7 @@ class Tagger:
         logits = [window.logits for window in windows]
         scores = probabilities(self.taxonomy, pool_windows(self.taxonomy, self.calibration, [logits]))
         given = self.thresholds.decide(self.taxonomy, scores)
-        tags = {level.name: _tags(level, scores[level.name][0], given[level.name][0], options) for level in levels}
+        tags = _tags(levels, scores, given, options)
         if options.evidence:
             tags = self._with_evidence(tags, logits, [window.left for window in windows if window.left])
         readings = [window.reading for window in windows if window.reading]
@@ -291,7 +291,18 @@ class Tagger:
         return {name: tuple(located(self.taxonomy.level(name), tag) for tag in found) for name, found in tags.items()}
 
 
-def _tags(level: Level, scores: Floats, given: Bools, options: Options) -> tuple[Tag, ...]:
-    places = np.flatnonzero(given & (scores >= options.min_score))
-    order = places[np.argsort(-scores[places], kind="stable")][: options.top_k]
-    return tuple(Tag(level.ids[place], float(scores[place])) for place in order)
+def _tags(
+    levels: Sequence[Level], scores: Mapping[str, Floats], given: Mapping[str, Bools], options: Options
+) -> dict[str, tuple[Tag, ...]]:
+    """The labels given to one text that the options leave, by level; a child only with its parent."""
+    tags: dict[str, tuple[Tag, ...]] = {}
+    for level in levels:
+        values = scores[level.name][0]
+        left = given[level.name][0] & (values >= options.min_score)
+        if level.parent is not None:
+            parents = {tag.id for tag in tags[level.parent]}
+            left &= np.array([label.parent in parents for label in level.labels])
+        places = np.flatnonzero(left)
+        order = places[np.argsort(-values[places], kind="stable")][: options.top_k]
+        tags[level.name] = tuple(Tag(level.ids[place], float(values[place])) for place in order)
+    return tags

@@ -6,6 +6,7 @@ MusannifError
 │   ├── InvalidTextError    the characters are not valid Unicode text
 │   ├── TextTooLongError    the text is over the limit
 │   └── UnknownFormatError  the kind of file, or its columns, are not known
+├── OutputError             a file that cannot be written where it was asked for
 ├── CorpusError             a labelled record breaks the schema (carries every fault)
 ├── TaxonomyError           the taxonomy, or a label that is not in it
 ├── RecipeError             a normalisation recipe that is unknown or altered
@@ -79,6 +80,10 @@ class TextTooLongError(ReadingError):
 
 class UnknownFormatError(ReadingError):
     """The kind of file, or its columns, are not known."""
+
+
+class OutputError(MusannifError):
+    """A file cannot be written where it was asked for."""
 
 
 class CorpusError(MusannifError):

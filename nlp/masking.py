@@ -59,33 +59,20 @@ class MaskedText:
             return Span(position, position)
         return Span(self._to_raw(start)[0], self._to_raw(end - 1)[1])
 
-    def masked_span(self, start: int, end: int) -> Span:
-        """Where the raw characters ``[start, end)`` stand in the masked text; a touched finding counts whole."""
-        if start >= end:
-            position = self._to_masked(start)[0]
-            return Span(position, position)
-        return Span(self._to_masked(start)[0], self._to_masked(end - 1)[1])
-
     @cached_property
-    def _starts(self) -> tuple[list[int], list[int]]:
-        return [span.start for span in self.spans], [finding.span.start for finding in self.findings]
+    def _starts(self) -> list[int]:
+        return [span.start for span in self.spans]
 
     def _to_raw(self, position: int) -> tuple[int, int]:
-        return _across(position, self._starts[0], self.spans, tuple(finding.span for finding in self.findings))
-
-    def _to_masked(self, position: int) -> tuple[int, int]:
-        return _across(position, self._starts[1], tuple(finding.span for finding in self.findings), self.spans)
-
-
-def _across(position: int, starts: list[int], here: tuple[Span, ...], there: tuple[Span, ...]) -> tuple[int, int]:
-    """Start and end, on the other side, of the character at a position."""
-    index = bisect_right(starts, position) - 1
-    if index < 0:
-        return position, position + 1
-    if position < here[index].end:
-        return there[index].start, there[index].end
-    moved = position - here[index].end + there[index].end
-    return moved, moved + 1
+        """Start and end, in the raw text, of the character at a position of the masked text."""
+        index = bisect_right(self._starts, position) - 1
+        if index < 0:
+            return position, position + 1
+        here, there = self.spans[index], self.findings[index].span
+        if position < here.end:
+            return there.start, there.end
+        moved = position - here.end + there.end
+        return moved, moved + 1
 
 
 def mask(text: str, kinds: Collection[str] = KINDS) -> MaskedText:

@@ -63,7 +63,7 @@ _TIGHT = re.compile(r"[ \t\u00a0]{1,3}")
 _LOOSE = re.compile(r"[ \t\u00a0]{0,2}[./:،,\-–(«\"]{0,2}[ \t\u00a0]{0,2}")
 _MARKED = re.compile(r" ?[./:] ?")
 
-_CAPITAL = r"[A-Z][a-zà-ÿ'’]+"
+_CAPITAL = r"[A-Z][a-zà-ÿ\u0300-\u036f'’]+"
 _CAPITALS = re.compile("[A-Z][a-z]")
 _LATIN_CHAIN = rf"(?P<value>{_CAPITAL}(?:[ -](?:(?:al|el|bin|ben|ibn|bint)[ -])?{_CAPITAL}){{0,3}})"
 _LATIN = re.compile(
@@ -245,9 +245,9 @@ class _ArabicNames:
         roles = self.roles[index] & _NAME
         if roles:
             form = self._bare(index)
-            if form == "علي" and self.words.raw(index).endswith("ى"):
+            if form == "علي" and self.words.spelling(index).endswith("ى"):
                 return 0
-            if form in _ending_in_alef_maksura() and not self.words.raw(index).endswith("ى"):
+            if form in _ending_in_alef_maksura() and not self.words.spelling(index).endswith("ى"):
                 return 0
         return roles
 
@@ -392,7 +392,7 @@ class _ArabicNames:
             return False
         if following == "عبد" or self._given(at + 1):
             return True
-        if form == "ال" and not self.words.raw(at).startswith("آ"):
+        if form == "ال" and not self.words.spelling(at).startswith("آ"):
             return False
         return form in ("بن", "ال") and len(following) > 2 and following not in _words("not_names")
 

@@ -11,9 +11,12 @@ import re
 from collections.abc import Callable, Iterator
 
 from nlp.charmaps import load
+from nlp.normalise import Recipe
 
 _DIGITS = str.maketrans(load()["digits"])
-_EASTERN = re.compile("[٠-٩۰-۹]")
+# Numbers are read without invisible characters, in western digits and the plain forms of spaces and signs.
+_PLAIN = Recipe("numbers", ("invisible", "nfkc", ("digits", load()["digits"])))
+_DASH = re.compile(r"(?<=[A-Za-z\d])[‐-―−](?=[A-Za-z\d])")
 _DIGIT = re.compile("[0-9]")
 _LATIN = re.compile("[A-Za-z]{2}")
 _FALSE = re.compile(r"(\d)\1{4,}|1234567|0{4,}")
@@ -21,6 +24,8 @@ _NOT_DIGIT = re.compile(r"\D")
 
 Found = tuple[str, int, int]
 
+# What stands before a number: an Arabic word may be written together with it, another number or a code may not.
+_APART = r"(?<![A-Za-z\d_+])"
 # How many characters before a number may say what it is.
 _REACH = 45
 _SUBJECT = re.compile(
@@ -69,7 +74,7 @@ _IBANS = {
     "TN": 24, "MR": 27, "LY": 25, "SD": 18, "DJ": 27, "SO": 23, "YE": 30, "MA": 28, "DZ": 26, "SY": 30, "TR": 26,
     "GB": 22, "FR": 27, "DE": 22, "ES": 24, "IT": 27, "NL": 18, "BE": 16, "CH": 21, "SE": 24, "AT": 20, "PK": 24,
 }  # fmt: skip
-_IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}[ -]?\d{2}(?:[ -]?[A-Za-z0-9]){11,30}")
+_IBAN = re.compile(_APART + r"[A-Za-z]{2}[ -]?\d{2}(?:[ -]?[A-Za-z0-9]){11,30}")
 _EMIRATI = re.compile(r"(?<![\d,.])784[ -]?(?:19|20)\d{2}[ -]?\d{7}[ -]?\d(?!\d)")
 _CARD = re.compile(
     r"(?<![\d,.+])(?:[245689]\d{3}([ -]?)\d{4}\1\d{4}\1\d{4}|3[47]\d{2}([ -]?)\d{6}\2\d{5})(?![\d]|[.,]\d)"
@@ -84,17 +89,21 @@ _AFTER_CODE = {
 }  # fmt: skip
 _CODES = "|".join(f"{code}(?:{_STEP}){{{count}}}" for code, count in _AFTER_CODE.items())
 _INTERNATIONAL = re.compile(
-    rf"(?<![\w+])\(?(?:\+|00) ?\(?(?:(?:{_CODES})(?!\d)|(?!0)\d(?:{_STEP}){{7,13}}(?!\d))", re.IGNORECASE
+    rf"{_APART}\(?(?:\+|00) ?\(?(?:(?:{_CODES})(?!\d)|(?!0)\d(?:{_STEP}){{7,13}}(?!\d))", re.IGNORECASE
 )
 _NATIONAL = re.compile(
-    rf"(?<![\w+])(?<!\d[.,:/-])(?:0[3-9]/\d{{6}}|\(?0[1-9](?:{_STEP}){{6,9}})(?![\d]|[.,:/]\d)", re.IGNORECASE
+    rf"{_APART}(?<!\d[.,:/-])(?:0[3-9]/\d{{6}}|0[1-9]\d{{1,2}}/\d{{3}}[ -]?\d{{3,5}}|\(?0[1-9](?:{_STEP}){{6,9}})"
+    r"(?![\d]|[.,:/]\d)",
+    re.IGNORECASE,
 )
-_LOCAL = re.compile(r"(?<![\w+])(?<!\d[.,:/-])[1-9](?:[ .-]?\d){6,9}(?![\d]|[.,:/-]\d)")
-_DATE = re.compile(r"\d{1,2}([ .-])\d{1,2}\1\d{4}|(?:19|20)\d{2}([ .-])\d{1,2}\2\d{1,2}|(?:19|20)\d{2}-(?:19|20)\d{2}")
+_LOCAL = re.compile(_APART + r"(?<!\d[.,:/-])[1-9](?:[ .-]?\d){6,9}(?![\d]|[.,:/-]\d)")
+_DATE = re.compile(
+    r"\d{1,2}([ .-])\d{1,2}\1\d{4}|(?:19|20)\d{2}([ .-])\d{1,2}\2\d{1,2}|(?:14|19|20)\d{2}-(?:14|19|20)\d{2}"
+)
 _HOTLINE = re.compile(r"9200\d{5}|800\d{6,7}")
-_BARE = re.compile(r"(?<![\w+])(?<!\d[.,-])\d{6,20}(?![\w]|[.,]\d)")
-_LETTERED = re.compile(r"(?<!\w)[A-Z]{1,2} ?\d{5,7}(?!\w)")
-_PASSPORT = re.compile(r"(?<!\w)[A-Z]{0,2}\d{6,9}(?!\w)", re.IGNORECASE)
+_BARE = re.compile(_APART + r"(?<!\d[.,-])\d{6,20}(?![\w]|[.,]\d)")
+_LETTERED = re.compile(_APART + r"[A-Z]{1,2} ?\d{5,7}(?!\w)")
+_PASSPORT = re.compile(_APART + r"[A-Z]{0,2}\d{6,9}(?!\w)", re.IGNORECASE)
 
 _PLATE_LETTER = "[أابحدرسصطعقكلمنهـويىجخ]"
 _PLATE_SPACED = re.compile(r"(?<!\w)[أابحدرسصطعقكلمنهوى](?: [أابحدرسصطعقكلمنهوى]){2} \d{3,4}(?!\w)")
@@ -134,22 +143,24 @@ def find_numbers(text: str) -> list[Found]:
     Returns:
         Kind, start and end of each, in no order and without overlap.
     """
-    western = text.translate(_DIGITS) if _EASTERN.search(text) else text
-    digits, latin, at_sign = _DIGIT.search(western), _LATIN.search(western), "@" in western
+    aligned = _PLAIN.align(text)
+    plain = _DASH.sub("-", aligned.text)
+    digits, latin, at_sign = _DIGIT.search(plain), _LATIN.search(plain), "@" in plain
     if not (digits or latin or at_sign):
         return []
     found: list[Found] = []
     # A one for every character that is taken, or belongs to a link and therefore is no number of a person.
-    taken = bytearray(len(western))
+    taken = bytearray(len(plain))
     if at_sign or latin:
         for find in _ADDRESSES:
-            _take(find(western), found, taken)
-        for match in _URL.finditer(western):
+            _take(find(plain), found, taken)
+        for match in _URL.finditer(plain):
             taken[match.start() : match.end()] = b"\1" * len(match[0])
     if digits:
         for find in _NUMBERS:
-            _take(find(western), found, taken)
-    return found
+            _take(find(plain), found, taken)
+    spans = ((kind, aligned.raw_span(start, end)) for kind, start, end in found)
+    return [(kind, span.start, span.end) for kind, span in spans]
 
 
 def _take(candidates: Iterator[Found], found: list[Found], taken: bytearray) -> None:

@@ -288,13 +288,14 @@ def _read_jsonl(data: bytes, name: str, columns: Columns) -> Iterator[Document |
         except UnicodeDecodeError as error:
             yield Failure(place, InvalidTextError(f"{place}: byte {error.start} is not valid UTF-8", expected="UTF-8"))
             continue
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             yield Failure(place, InvalidTextError(f"{place} is not JSON: {error}", expected="one JSON object"))
             continue
         if not isinstance(record, dict):
             yield Failure(place, InvalidTextError(f"{place} is a {type(record).__name__}", expected="a JSON object"))
             continue
-        item_id = str(record.get(columns.id or "id", place))
+        given = record.get(columns.id or "id")
+        item_id = place if given in (None, "") else str(given)
         column = columns.text if columns.text in record else None if columns.text else _text_column(list(record))
         if column is None:
             yield Failure(item_id, _no_text_column(place, list(record), columns.text))

@@ -1,7 +1,8 @@
 """Sections of a long text, as spans: pages between form feeds, and what stands under a heading.
 
-A heading is a short line after an empty one, or at the top of a page, without the sign that ends a sentence, and with
-text below it. Lines that stand at the top of several pages are running heads, and a long row of short lines is a list.
+A heading is a short line with text below it: one that Markdown marks, or one after an empty line or at the top of a
+page, without the sign that ends a sentence. Lines that stand at the top of several pages are running heads, and a long
+row of short lines is a list.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _ENDS = tuple(".!?؟؛،,…")
 _BULLETS = tuple("-–—•*▪◦✦")
 _LEADERS = re.compile(r"\.{3,}|…|\t\s*\d+$")
 _LETTERS = re.compile(r"[^\W\d_]{2}")
-_MARKDOWN = re.compile(r"#{1,6}\s+")
+_MARKDOWN = re.compile(r"^#{1,6}\s+")
+# What is no part of a heading's words; the sign of a name such as C# is.
+_SIGNS = re.compile(r"^#+\s*|\s+#+$")
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,11 @@ class _Line:
 
     @property
     def may_be_heading(self) -> bool:
-        if _MARKDOWN.match(self.text):
-            return True
-        return (
+        words = _MARKDOWN.sub("", self.text)
+        if len(words) > _MOST_CHARACTERS or len(words.split()) > _MOST_WORDS:
+            return False
+        return words != self.text or (
             self.alone
-            and len(self.text) <= _MOST_CHARACTERS
-            and len(self.text.split()) <= _MOST_WORDS
             and not self.text.endswith(_ENDS)
             and not self.text.startswith(_BULLETS)
             and not _LEADERS.search(self.text)
@@ -90,7 +92,7 @@ def _headings(text: str) -> dict[int, str]:
                 found |= {line.start: line for line in run}
     tops = Counter(line.text for line in found.values() if line.top)
     return {
-        start: _MARKDOWN.sub("", line.text).strip(" :#")
+        start: _SIGNS.sub("", line.text).strip(" :")
         for start, line in found.items()
         if not (line.top and tops[line.text] >= _RUNNING_PAGES)
     }

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 from openpyxl import load_workbook
 from openpyxl.utils import get_column_letter
-from openpyxl.utils.exceptions import InvalidFileException
 
-from nlp.errors import InvalidTextError, ReadingError, TextTooLongError, UnknownFormatError
+from nlp.errors import InvalidTextError, MusannifError, ReadingError, TextTooLongError, UnknownFormatError
 
 # Longest cell of a CSV file, in characters.
 _CELL = 64_000_000
@@ -127,10 +125,13 @@ def sheet_rows(data: bytes, name: str) -> Iterator[Row]:
                     yield Row(line, cells, formulas=missing)
             if found:
                 return
-    except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, OSError) as error:
+    except MusannifError:
+        raise
+    # Damage comes up as whatever the reader of the archive, of the XML or of the sheets stumbled over.
+    except Exception as error:
         raise InvalidTextError(
             f"{name} cannot be read as a workbook: {error}",
-            expected="an XLSX file",
+            expected="an XLSX file without a password",
             remedy="open it in a spreadsheet program and save it again, or save it as CSV in UTF-8",
         ) from error
 

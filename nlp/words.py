@@ -8,11 +8,17 @@ from functools import lru_cache
 
 from nlp.normalise import find_recipe
 
+# Marks of the Quran and of other languages, and those of a letter that was taken apart: no recipe drops them all.
+_RARE_MARKS = "\u0610-\u061a\u0653-\u065f\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed"
+_RARE = re.compile(f"[{_RARE_MARKS}]")
 # Letters and digits with the marks, tatweel and invisible characters that people put inside a word.
 # The length is held, so that one endless "word" costs no more than many.
-_WORD = re.compile("[\\w\u064b-\u0652\u0670\u0640\u200b-\u200f\u061c\u202a-\u202e\u2066-\u2069]{1,200}")
+_WORD = re.compile(
+    f"[\\w\u064b-\u0652\u0670\u0640{_RARE_MARKS}"
+    "\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]{1,200}"
+)
 
-_fold = find_recipe("folded")
+_light, _fold = find_recipe("light"), find_recipe("folded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +41,15 @@ class Words:
         """The raw characters between a word and the one after it."""
         return self.text[self.ends[index] : self.starts[index + 1]]
 
-    def raw(self, index: int) -> str:
-        """A word as it was written."""
-        return self.text[self.starts[index] : self.ends[index]]
+    def spelling(self, index: int) -> str:
+        """A word as it was spelled, without marks: hamza seats, teh marbuta and final yeh are kept apart."""
+        return _RARE.sub("", _light(self.text[self.starts[index] : self.ends[index]]))
 
 
 @lru_cache(maxsize=200_000)
 def fold_word(word: str) -> str:
     """The folded form of a word, lower case. Texts repeat their words, so forms are remembered."""
-    return _fold(word).lower()
+    return _RARE.sub("", _fold(word)).lower()
 
 
 def split_words(text: str) -> Words:

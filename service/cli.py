@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ from models.tagger import Options
 from nlp.errors import MusannifError, UnknownFormatError
 from nlp.reading import read_documents, read_stream
 from nlp.records import Document, Failure
+from service.outputs import check_outputs, new_file
 from service.writing import WRITERS
 
 # Commands whose modules are imported when they are called: a command that tags texts needs no database.
@@ -116,6 +118,7 @@ def classify(
     reported in its place, and the others are answered; the exit status is then 1.
     """
     form = form or _form_of(output)
+    check_outputs([output] if output else [], [Path(source) for source in inputs if source != "-"])
     options = Options(
         axes=tuple(axes.split(",")) if axes else (),
         top_k=top_k,
@@ -130,8 +133,8 @@ def classify(
     with ExitStack() as stack:
         stream: TextIO = sys.stdout
         if output:
-            partial = output.with_name(output.name + ".partial")
-            stream = stack.enter_context(partial.open("w", encoding="utf-8", newline=""))
+            file = stack.enter_context(new_file(output))
+            stream = stack.enter_context(io.TextIOWrapper(file, encoding="utf-8", newline=""))
         writer = WRITERS[form](stream, tagger.taxonomy, tagger.name)
         for result in tagger.stream(_items(inputs, text_column, id_column), options):
             writer.write(result)
@@ -139,8 +142,6 @@ def classify(
                 failures += 1
                 click.echo(f"{result.id}: {result.error}".encode("utf-8", "replace").decode(), err=True)
         writer.close()
-    if output:
-        partial.replace(output)
     if failures:
         raise SystemExit(1)
 

@@ -26,6 +26,7 @@ from service.clustering_exports import CLUSTERING_EXPORTS
 from service.consultation import STEPS, Told, check_documents, comparisons, hear, report, titled
 from service.consultation import cluster as cluster_comments
 from service.languages import Language
+from service.outputs import check_outputs, new_file
 
 # Faults that are shown one by one, and topics that the summary shows.
 _FAULTS = 20
@@ -88,7 +89,7 @@ def cluster(
     musannif cluster comments.csv --attributes region,age --report report.html --output comments.xlsx
     """
     forms = [_form_of(output) for output in outputs]
-    _check_places(source, [*outputs, *([page] if page else [])])
+    check_outputs([*outputs, *([page] if page else [])], [source])
     names = tuple(name.strip() for name in (attributes or "").split(",") if name.strip())
     documents, faults = _read(source, Columns(text_column, id_column, names, empty=True), masking=masking)
     check_documents(documents)
@@ -128,24 +129,6 @@ def _form_of(output: Path) -> str:
             expected=" or ".join(f".{form}" for form in CLUSTERING_EXPORTS),
         )
     return form
-
-
-def _check_places(source: Path, files: Sequence[Path]) -> None:
-    """Refuse, before the work, files that could not be written after it, or that would take the place of another."""
-    taken = {source.resolve()}
-    for file in files:
-        if not file.parent.is_dir():
-            raise ClusteringError(
-                f"there is no folder {file.parent} for {file.name}", expected="a folder that is there"
-            )
-        if file.is_dir():
-            raise ClusteringError(f"{file} is a folder", expected="the name of a file to write")
-        if file.resolve() in taken:
-            raise ClusteringError(
-                f"{file} would be written over",
-                expected="a file of its own for the comments, for each --output and for --report",
-            )
-        taken.add(file.resolve())
 
 
 def _read(source: Path, columns: Columns, *, masking: bool) -> tuple[list[Document], int]:
@@ -199,16 +182,9 @@ def _shown_progress() -> Iterator[Any]:
 
 
 def _write(path: Path, pieces: Iterator[bytes] | Sequence[bytes]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as file:
-            for piece in pieces:
-                file.write(piece)
-        partial.replace(path)
-    except OSError as error:
-        raise ClusteringError(f"{path}: {error.strerror}", expected="a file that can be written") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_file(path) as file:
+        for piece in pieces:
+            file.write(piece)
 
 
 def _summarise(told: Told) -> None:

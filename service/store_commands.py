@@ -13,6 +13,7 @@ from models.bundle import load_bundle_taxonomy
 from nlp.errors import AuditError, UnknownFormatError
 from service.exporting import EXPORTS
 from service.options import database_option, opened_store
+from service.outputs import check_outputs, new_file
 from service.reviews import export_pieces
 from service.settings import Settings
 from service.store import back_up
@@ -43,15 +44,13 @@ def reviews_export(output: Path | None, form: str | None, bundle: Path | None, d
             remedy="or say the format with --format",
         )
     export = EXPORTS[form or forms[suffix]]
+    check_outputs([output] if output else [])
     taxonomy = load_bundle_taxonomy(bundle or Settings().bundle)
-    partial = output.with_name(output.name + ".partial") if output else None
     with ExitStack() as stack:
         store = stack.enter_context(opened_store(database))
-        stream = stack.enter_context(partial.open("wb")) if partial else sys.stdout.buffer
+        stream = stack.enter_context(new_file(output)) if output else sys.stdout.buffer
         for piece in export_pieces(store, taxonomy, export):
             stream.write(piece)
-    if partial and output:
-        partial.replace(output)
 
 
 @click.group()

@@ -77,7 +77,7 @@ class TableWriter(Writer):
     def write(self, result: Result) -> None:
         """Add one row."""
         if isinstance(result, Failure):
-            self._table.add_row(_valid(result.id), f"[red]{result.error}[/red]")
+            self._table.add_row(_valid(result.id), _valid(str(result.error)), style="red")
             return
         cells = [
             "\n".join(self._line(level.name, tag) for level in axis.levels for tag in result.tags.get(level.name, ()))
@@ -89,7 +89,8 @@ class TableWriter(Writer):
         """Print the table."""
         from rich.console import Console
 
-        Console(file=self._stream, width=None if self._stream.isatty() else 120).print(self._table)
+        width = None if self._stream.isatty() else 120
+        Console(file=self._stream, width=width, markup=False, emoji=False, highlight=False).print(self._table)
 
     def _line(self, level: str, tag: Tag) -> str:
         labels = self._taxonomy.level(level)

@@ -206,6 +206,22 @@ def test_tags_pass_their_thresholds_and_obey_the_options(stub: Tagger) -> None:
         stub.classify(documents, Options(axes=("places",)))
 
 
+def test_the_most_probable_targets_are_chosen_among_those_of_the_goals_that_are_left(stub: Tagger) -> None:
+    documents = [Document(str(i), f"منصة إلكترونية لخدمات البلدية رقم {i} وتطبيق للمواطنين") for i in range(20)]
+    others = 0
+    for top_k in (1, 2):
+        cut = stub.classify(documents, Options(top_k=top_k))
+        for all_of_it, some in zip(stub.classify(documents), cut, strict=True):
+            assert isinstance(all_of_it, Classification)
+            assert isinstance(some, Classification)
+            goals = all_of_it.tags["goals"][:top_k]
+            left = [tag for tag in all_of_it.tags["targets"] if tag.id.split(".")[0] in {goal.id for goal in goals}]
+            assert some.tags["goals"] == goals
+            assert list(some.tags["targets"]) == left[:top_k]
+            others += left[:top_k] != list(all_of_it.tags["targets"][:top_k])
+    assert others
+
+
 def test_bad_items_fail_alone(stub: Tagger) -> None:
     texts = ["خدمة", "", " \n", "\ud800", "ab\x00", "ا" * 101, "ًٌٍ", "🙂🙂", "only English", "خدمة"]
     documents = [Document(str(place), text) for place, text in enumerate(texts)]

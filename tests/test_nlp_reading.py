@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from openpyxl import Workbook
 
 from nlp.errors import EmptyTextError, InvalidTextError, ReadingError, TextTooLongError, UnknownFormatError
-from nlp.reading import check_text, read_documents, read_stream
+from nlp.reading import check_text, read_bytes, read_documents, read_stream
 from nlp.records import Document, Failure
 
 
@@ -59,6 +62,27 @@ def test_jsonl_keeps_ids_and_reports_lines(tmp_path: Path) -> None:
     assert "--text-column" in errors["z"]
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 100_000], ids=["a number too long", "lists too deep"])
+def test_json_that_cannot_be_read_fails_alone(value: str) -> None:
+    lines = f'{{"id": "a", "text": "أول"}}\n{{"id": {value}, "text": "ثان"}}\n{{"id": "c", "text": "ثالث"}}\n'
+    first, failed, last = read_bytes(lines.encode(), "in.jsonl")
+    assert (first, last) == (Document("a", "أول"), Document("c", "ثالث"))
+    assert isinstance(failed, Failure)
+    assert failed.id == "in.jsonl:2"
+    assert isinstance(failed.error, InvalidTextError)
+
+
+def test_an_item_without_an_id_is_named_by_its_place() -> None:
+    lines = [
+        '{"id": null, "text": "أول"}',
+        '{"id": "", "text": "ثان"}',
+        '{"id": 0, "text": "ثالث"}',
+        '{"text": "رابع"}',
+    ]
+    items = list(read_bytes("\n".join(lines).encode(), "in.jsonl"))
+    assert [item.id for item in items] == ["in.jsonl:1", "in.jsonl:2", "0", "in.jsonl:4"]
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_csv_in_the_delimiters_of_office_programs(tmp_path: Path, delimiter: str) -> None:
     path = tmp_path / "in.csv"
@@ -68,6 +92,47 @@ def test_csv_in_the_delimiters_of_office_programs(tmp_path: Path, delimiter: str
     assert items[0] == Document("1", "سطر\nوسطر")
     assert isinstance(items[1], Failure)
     assert items[2] == Document("3", "ثالث")
+
+
+def _workbook() -> bytearray:
+    book, file = Workbook(), io.BytesIO()
+    for row in (("id", "text"), *((number, f"نص {number}") for number in range(200))):
+        book.active.append(row)
+    book.save(file)
+    return bytearray(file.getvalue())
+
+
+def _flip(data: bytearray) -> None:
+    """Bits of every part, after its name and the first of its packed bytes."""
+    for match in list(re.finditer(rb"PK\x03\x04.{26}[\w/.\[\]]+", data, re.DOTALL)):
+        for place in range(match.end() + 20, match.end() + 60):
+            data[place] ^= 0xFF
+
+
+def _in_every_header(data: bytearray, local: int, value: int) -> None:
+    """Set two bytes of the headers of every part, local and central alike."""
+    for signature, more in ((rb"PK\x03\x04", 0), (rb"PK\x01\x02", 2)):
+        for match in re.finditer(signature, data):
+            data[match.start() + local + more : match.start() + local + more + 2] = value.to_bytes(2, "little")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_flip, ""),
+        (lambda data: _in_every_header(data, 6, 1), "password"),
+        (lambda data: _in_every_header(data, 8, 99), "compression"),
+        (lambda data: data.__delitem__(slice(200, None)), "zip"),
+    ],
+    ids=["damaged", "encrypted", "packed in an unknown way", "cut off"],
+)
+def test_a_workbook_that_cannot_be_unpacked_is_an_error_of_the_file(
+    damage: Callable[[bytearray], None], words: str
+) -> None:
+    data = _workbook()
+    damage(data)
+    with pytest.raises(InvalidTextError, match=f"in.xlsx cannot be read as a workbook.*{words}"):
+        list(read_bytes(bytes(data), "in.xlsx"))
 
 
 def test_named_columns_must_exist(tmp_path: Path) -> None:

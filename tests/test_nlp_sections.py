@@ -54,6 +54,18 @@ def test_a_text_of_one_part_has_no_sections(text: str) -> None:
     assert split_sections(text) == ()
 
 
+def test_a_heading_keeps_a_sign_of_its_own() -> None:
+    text = f"{BODY}\n\nلغة C# للمبتدئين\n\n{BODY}\n\n## لغة C#\n{BODY}\n### الخلاصة ###\n{BODY}"
+    assert [heading for heading, _, _ in _found(text)] == [None, "لغة C# للمبتدئين", "لغة C#", "الخلاصة"]
+
+
+@pytest.mark.parametrize("mark", ["", "# "])
+def test_a_line_that_is_too_long_is_no_heading(mark: str) -> None:
+    for line in ("كلمة " * 13, "ك" * 81):
+        assert split_sections(f"{BODY}\n\n{mark}{line.strip()}\n\n{BODY}") == ()
+    assert len(split_sections(f"{BODY}\n\n{mark}{'كلمة ' * 12}\n\n{BODY}")) == 2
+
+
 def test_a_running_head_is_no_heading() -> None:
     pages = [f"التقرير السنوي\n{BODY}\n\nباب {name}\n{BODY}" for name in ("المياه", "الصحة", "السكن")]
     assert [one[:2] for one in _found("\f".join(pages))] == [

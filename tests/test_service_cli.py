@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nlp.records import Document
+from nlp.errors import ReadingError
+from nlp.records import Classification, Document, Failure, Tag
+from nlp.taxonomy import Taxonomy
 from service.cli import main
+from service.writing import WRITERS
 
 
 @pytest.fixture
@@ -137,7 +140,69 @@ def test_nothing_is_left_at_the_output_when_a_run_fails(run, tmp_path: Path) -> 
     target = tmp_path / "out.jsonl"
     status, _, _ = run("classify", str(tmp_path / "none"), "-o", str(target))
     assert status == 2
-    assert not target.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def _refused_before_the_work(run, *arguments: str) -> str:  # type: ignore[no-untyped-def]
+    status, out, err = run("classify", *arguments, bundle=Path("no bundle"))
+    assert (status, out) == (2, "")
+    assert err.startswith("musannif: ")
+    assert "; expected " in err
+    return err
+
+
+def test_what_is_read_is_never_written_over(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    source, other = tmp_path / "in" / "in.csv", tmp_path / "other.txt"
+    source.parent.mkdir()
+    source.write_text(f"id,text\n1,{WATER}\n", encoding="utf-8")
+    other.write_text(WATER, encoding="utf-8")
+    (tmp_path / "link").symlink_to(source.parent)
+    before = source.read_bytes()
+    for inputs in ([source], [other, source], [source.parent], [tmp_path / "link"]):
+        for output in (source, tmp_path / "link" / ".." / "in" / "in.csv"):
+            said = _refused_before_the_work(run, *map(str, inputs), "-o", str(output))
+            assert "would be written over" in said
+    assert source.read_bytes() == before
+    assert sorted(one.name for one in source.parent.iterdir()) == ["in.csv"]
+
+
+def test_an_output_that_has_no_place_is_told_before_the_model_is_loaded(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    source = tmp_path / "a.txt"
+    source.write_text(WATER, encoding="utf-8")
+    said = _refused_before_the_work(run, str(source), "-o", str(tmp_path / "nowhere" / "x.jsonl"))
+    assert "there is no folder" in said
+    assert "make the folder" in said
+    assert "is a folder" in _refused_before_the_work(run, str(source), "-o", str(tmp_path), "--format", "csv")
+
+
+def test_tags_can_be_written_into_the_folder_that_is_read(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.txt").write_text(WATER, encoding="utf-8")
+    (tmp_path / "b.txt").write_text(WATER, encoding="utf-8")
+    status, _, err = run("classify", str(tmp_path), "-o", str(tmp_path / "tags.csv"))
+    assert (status, err) == (0, "")
+    with (tmp_path / "tags.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["a.txt", "b.txt"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.txt", "b.txt", "tags.csv"]
+
+
+def test_the_table_shows_ids_and_errors_as_they_are(taxonomy: Taxonomy, tmp_path: Path) -> None:
+    with (tmp_path / "table.txt").open("w", encoding="utf-8") as stream:
+        writer = WRITERS["table"](stream, taxonomy, "model [x]")
+        writer.write(Classification("[a]", {"goals": (Tag("6", 0.9),)}, needs_review=False))
+        writer.write(Failure("[/b] :cat:", ReadingError("[/c]\udcff", expected="[bold]text")))
+        writer.close()
+    written = (tmp_path / "table.txt").read_text(encoding="utf-8")
+    for shown in ("model [x]", "[a]", "[/b] :cat:", "[/c]?; expected", "[bold]text"):
+        assert shown in written
+
+
+@pytest.mark.parametrize("form", list(WRITERS))
+def test_an_error_that_no_file_can_hold_is_written_nevertheless(taxonomy: Taxonomy, tmp_path: Path, form: str) -> None:
+    with (tmp_path / "out").open("w", encoding="utf-8") as stream:
+        writer = WRITERS[form](stream, taxonomy, "model")
+        writer.write(Failure("\udcff.txt", ReadingError("\udcff.txt is empty")))
+        writer.close()
+    assert "?.txt is empty" in (tmp_path / "out").read_text(encoding="utf-8")
 
 
 def test_a_damaged_bundle_is_an_error_not_a_guess(run, tiny_bundle: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -40,7 +40,7 @@ def test_every_fault_of_a_corpus_is_named_with_file_and_line(tmp_path: Path, tax
     ]
     path = write_jsonl(tmp_path / "bad.jsonl", records)
     with path.open("a") as file:
-        file.write("{not json\n[]\n")
+        file.write("{not json\n[]\n" + "9" * 5000 + "\n" + "[" * 100_000 + "\n")
     with pytest.raises(CorpusError) as caught:
         read_texts(path, taxonomy)
     faults = "\n".join(caught.value.faults)
@@ -54,6 +54,8 @@ def test_every_fault_of_a_corpus_is_named_with_file_and_line(tmp_path: Path, tax
         8: "is already at",
         9: "not JSON",
         10: "a list",
+        11: "not JSON",
+        12: "not JSON",
     }.items():
         assert f"bad.jsonl:{line}: " in faults
         assert any(f":{line}: " in fault and words in fault for fault in caught.value.faults), words

@@ -115,7 +115,7 @@ def read_corpus(files: Sequence[Path], taxonomy: Taxonomy) -> list[tuple[Path, i
             place = f"{file}:{number}"
             try:
                 record = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:
                 faults.append(f"{place}: not JSON: {error}")
                 continue
             found = record_faults(record, taxonomy)

@@ -16,11 +16,11 @@ from threadpoolctl import threadpool_limits
 
 from models.clustering.clusterer import Clusterer
 from models.clustering.options import ClusterOptions
-from models.clustering.reading import fold_word
 from models.clustering.records import Clustering, Comment, Topic
 from models.clustering.views import unit
 from models.heads import Floats
 from nlp.normalise import find_recipe
+from nlp.words import fold_word
 from training.baselines import character_tfidf
 
 Numbers = NDArray[np.int64]

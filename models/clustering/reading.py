@@ -10,6 +10,7 @@ from functools import lru_cache
 from nlp.normalise import find_recipe
 from nlp.stemming import stem
 from nlp.stopwords import stop_words
+from nlp.words import fold_word
 
 # What stands after so many characters does not change what a comment is about.
 MOST_CHARACTERS = 20_000
@@ -58,12 +59,6 @@ def read_words(texts: Sequence[str]) -> list[Words]:
         folded = tuple(map(fold_word, forms))
         found.append(Words(forms, folded, tuple(map(key_of, folded))))
     return found
-
-
-@lru_cache(maxsize=200_000)
-def fold_word(word: str) -> str:
-    """One word with mixed spellings folded, in lower case."""
-    return find_recipe("folded")(word).lower()
 
 
 @lru_cache(maxsize=200_000)
