@@ -104,6 +104,29 @@ def test_nothing_is_added_when_one_text_is_faulty(tmp_path: Path, taxonomy: Taxo
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "corpus").iterdir()}
 
 
+def test_nothing_is_added_when_one_part_cannot_be_written(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    corpus = tmp_path / "corpus"
+    add_texts([write_jsonl(tmp_path / "a.jsonl", [record(n) for n in range(40)])], corpus, taxonomy, seed=1)
+    before = {file.name: file.read_bytes() for file in corpus.glob("*.jsonl")}
+    home = {part_of(f"g-{n}", seed=1): n for n in range(100, 200)}
+    # UTF-8 has no half of a surrogate pair.
+    new = [record(home["train"]), record(home["test"], source="\ud800")]
+    path = tmp_path / "b.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in new))
+    with pytest.raises(UnicodeEncodeError):
+        add_texts([path], corpus, taxonomy, seed=1)
+    assert before == {file.name: file.read_bytes() for file in corpus.glob("*.jsonl")}
+
+
+def test_texts_are_added_to_a_file_without_a_last_newline(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    corpus = tmp_path / "corpus"
+    add_texts([write_jsonl(tmp_path / "a.jsonl", [record(n) for n in range(40)])], corpus, taxonomy, seed=1)
+    for file in corpus.iterdir():
+        file.write_bytes(file.read_bytes().removesuffix(b"\n"))
+    add_texts([write_jsonl(tmp_path / "b.jsonl", [record(n) for n in range(40, 80)])], corpus, taxonomy, seed=1)
+    assert {text.id for text in read_splits(corpus, taxonomy).texts} == {f"t-{n}" for n in range(80)}
+
+
 def test_the_data_hash_sees_labels_but_not_the_layout(tmp_path: Path, taxonomy: Taxonomy) -> None:
     one = read_texts(write_jsonl(tmp_path / "1.jsonl", [record(1), record(2)]), taxonomy)
     turned = read_texts(write_jsonl(tmp_path / "2.jsonl", [record(2), record(1)]), taxonomy)
