@@ -233,13 +233,16 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
         base=str(tiny_bert), prefix="", window=48, overlap=8, batch_tokens=128, epochs=2, learning_rate=2e-3
     )
     taxonomy = ROOT / "data" / "taxonomy.yaml"
+    monkeypatch.setattr(training.runs, "git_commit", lambda place: "first")
     straight = list(train_run(config, tiny_corpus, taxonomy, tmp_path / "straight"))
     cut = train_run(config, tiny_corpus, taxonomy, tmp_path / "cut")
     begun = [next(cut) for _ in range(8)]
     cut.close()
     with pytest.raises(TrainingError, match="no finished run"):
         open_run(tmp_path / "cut")
+    monkeypatch.setattr(training.runs, "git_commit", lambda place: "second+changes")
     resumed = list(train_run(config, tiny_corpus, taxonomy, tmp_path / "cut"))
+    assert open_run(tmp_path / "cut").provenance["git_commit"] == "first"
     assert begun + resumed[3:] == straight
     assert resumed[0].step == 6
     heads = [(tmp_path / name / "heads.safetensors").read_bytes() for name in ("straight", "cut")]

@@ -33,7 +33,8 @@ from training.augmentation import epoch_windows
 from training.config import TrainingConfig
 from training.corpus import Splits, as_dataset, data_hash, read_splits, read_texts, sample_groups
 from training.distillation import Teacher, cut_layers, kept_layers
-from training.loop import StepReport, has_checkpoint, seed_everything, train
+from training.duplicates import near_duplicates
+from training.loop import StepReport, checkpoint_commit, has_checkpoint, seed_everything, train
 from training.network import Network, is_bundle, load_base
 from training.probing import fit_heads
 
@@ -45,8 +46,8 @@ class Run:
     Attributes:
         folder: where it lies.
         config: its settings.
-        provenance: base, seed, data hash, git commit, numbers of texts; processor, threads and seconds of the last
-            stretch of training.
+        provenance: base, seed, data hash, git commit at which it began, numbers of texts; processor, threads and
+            seconds of the last stretch of training.
         corpus: path of the corpus, to read the held-out parts again.
         taxonomy: path of the taxonomy.
     """
@@ -100,11 +101,18 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         "base": name_base(config.base),
         "seed": config.seed,
         "data_sha256": data_hash(parts.texts),
-        "git_commit": git_commit(corpus),
-        "added_sha256": data_hash(added) if added else None,
-        "texts": {"train": len(chosen), "validation": len(parts.validation), "test": len(parts.test)},
+        "added_sha256": data_hash(added) if config.added else None,
+        "texts": {
+            "train": len(chosen),
+            "added": len(added),
+            "validation": len(parts.validation),
+            "test": len(parts.test),
+        },
     }
     identity = hashlib.sha256(f"{config.model_dump_json()}{provenance}".encode()).hexdigest()
+    # A run goes on at whatever commit its files have come to, and keeps the one at which it began.
+    commit = checkpoint_commit(folder) if has_checkpoint(folder) else git_commit(corpus)
+    provenance["git_commit"] = commit
     seed_everything(config.seed)
     encoder, tokenizer = load_base(config.base)
     network = Network(encoder, taxonomy, config.dropout)
@@ -138,6 +146,7 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         folder,
         pad=tokenizer.pad_token_id,
         identity=identity,
+        commit=commit,
         teacher=teacher,
     )
     hardware = {"processor": processor_name(), "threads": torch.get_num_threads()}
