@@ -13,7 +13,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,13 +65,27 @@ class Run:
             TrainingError: the corpus is no longer the one of the run.
         """
         splits = read_splits(self.corpus, taxonomy)
-        if (found := data_hash(splits.texts)) != self.provenance["data_sha256"]:
-            raise TrainingError(
-                f"the corpus {self.corpus} has hash {found[:12]}…",
-                expected=f"{self.provenance['data_sha256'][:12]}…, that of the run",
-                remedy="train again on the corpus as it is now",
-            )
+        self._check_unchanged(splits.texts, "data_sha256", f"the corpus {self.corpus} has")
         return splits
+
+    def added(self, taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
+        """The texts that the run learned from besides its corpus.
+
+        Raises:
+            TrainingError: they are no longer those of the run.
+        """
+        added = read_added(self.config, taxonomy)
+        if self.config.added:
+            self._check_unchanged(added, "added_sha256", f"what was added ({', '.join(self.config.added)}) has")
+        return added
+
+    def _check_unchanged(self, texts: Sequence[LabelledText], name: str, found: str) -> None:
+        if (sha256 := data_hash(texts)) != (expected := self.provenance[name]):
+            raise TrainingError(
+                f"{found} hash {sha256[:12]}…",
+                expected=f"{expected[:12]}…, that of the run",
+                remedy="train again on the texts as they are now",
+            )
 
 
 def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder: Path) -> Iterator[StepReport]:
@@ -81,15 +95,12 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         A report after each step. The run is complete when the iterator ends.
     """
     taxonomy = load_taxonomy(taxonomy_path)
+    # The bundle is built of the same files, wherever that is done.
+    config = config.model_copy(update={"added": tuple(str(Path(file).resolve()) for file in config.added)})
     parts = read_splits(corpus, taxonomy)
     replayed = sample_groups(parts.train, config.share)
-    added = tuple(text for file in config.added for text in read_texts(Path(file), taxonomy))
-    if leaked := {text.id for text in added} & {text.id for text in (*parts.validation, *parts.test)}:
-        raise TrainingError(
-            f"{len(leaked)} added texts have ids of held-out texts, such as {sorted(leaked)[0]}",
-            expected="texts of their own",
-            remedy="leave them out: what a model is measured on cannot be learned",
-        )
+    added = read_added(config, taxonomy)
+    check_added(added, (*parts.validation, *parts.test))
     chosen = (*replayed, *added)
     if not chosen or not parts.validation:
         raise TrainingError(
@@ -152,6 +163,31 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
     hardware = {"processor": processor_name(), "threads": torch.get_num_threads()}
     provenance |= {"hardware": hardware, "seconds": round(time.monotonic() - begun)}
     save_run(Run(folder, config, provenance, corpus, taxonomy_path), network, tokenizer)
+
+
+def read_added(config: TrainingConfig, taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
+    """The texts that a run learns from besides the corpus."""
+    return tuple(text for file in config.added for text in read_texts(Path(file), taxonomy))
+
+
+def check_added(added: Sequence[LabelledText], held_out: Sequence[LabelledText]) -> None:
+    """Added texts must be new to the held-out parts: by id, by practice group, and by what they say.
+
+    Raises:
+        TrainingError: names those that are not.
+    """
+    ids, groups = {text.id for text in held_out}, {text.group for text in held_out}
+    leaked = {text.id for text in added if text.id in ids or text.group in groups}
+    if added and held_out:
+        pairs = near_duplicates([text.text for text in (*held_out, *added)], start=len(held_out))
+        leaked |= {added[pair.second - len(held_out)].id for pair in pairs if pair.first < len(held_out)}
+    if leaked:
+        raise TrainingError(
+            f"{len(leaked)} added texts have the id, the group or nearly the words of held-out texts: "
+            + ", ".join(sorted(leaked)),
+            expected="texts of their own",
+            remedy="leave them out: what a model is measured on cannot be learned",
+        )
 
 
 def name_base(base: str) -> str:
