@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.clustering.checking import check_comments
+from models.clustering.checking import check_comments, check_presets
 from models.clustering.describing import (
     Material,
     Node,
@@ -83,10 +83,13 @@ class Clusterer:
             progress: told each step as it begins; what it raises ends the work.
 
         Raises:
-            ClusteringError: there is no comment with words, ids repeat, or shapes do not agree.
+            ClusteringError: there is no comment with words, ids repeat, shapes do not agree, or a given topic names a
+                label that the taxonomy does not have.
         """
         tell = progress or (lambda step, behind: None)
         found = check_comments(comments, embeddings, classifications)
+        if taxonomy is not None:
+            check_presets(self.options.presets, taxonomy)
         tagged = [None] * len(comments) if classifications is None else list(classifications)
         # One order for all: ties and sums come out the same however the file was sorted.
         order = sorted(range(len(comments)), key=lambda place: (comments[place].text, comments[place].id))

@@ -241,7 +241,8 @@ class Preset:
         id: chosen by the caller.
         title: one line.
         labels: labels that bring a comment in, ``level/id`` (``goals/6``); any of them is enough.
-        words: words or phrases that bring a comment in, compared folded and stemmed; any of them is enough.
+        words: words or phrases that bring a comment in, compared folded and stemmed, numbers as they are; any of them
+            is enough.
     """
 
     id: str
