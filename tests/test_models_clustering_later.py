@@ -138,7 +138,25 @@ def test_split_by_comments_move_and_pin(tree: Clustering) -> None:
     assert part.size.voices == 3
     assert (found.by_id[inside[5]].topic, found.by_id[inside[5]].pinned) == (bus, True)
     assert found.by_id[inside[6]].topic == OTHER
-    assert found.topic(water).quotes[0] == replace(found.topic(water).quotes[0], comment=inside[9], kind="pinned")
+    medoid, chosen, *others = found.topic(water).quotes
+    assert (medoid.kind, chosen.kind, chosen.comment) == ("medoid", "pinned", inside[9])
+    assert {quote.kind for quote in others} == {"diverse"}
+
+
+def test_moved_comments_are_no_quotes_and_quotes_stay_few(tree: Clustering) -> None:
+    water, bus = _topic_of(tree, "water"), _topic_of(tree, "bus")
+    inside = [one.id for one in tree.comments if one.topic == water]
+    moved = edited(tree, [Move(tuple(inside[:40]), bus)], _COMMENTS).topic(bus)
+    assert [quote.kind for quote in moved.quotes] == ["medoid", *["diverse"] * 4]
+    own = [one.id for one in tree.comments if one.topic == bus]
+    edits: list[Edit] = [Pin(tuple(own)), Pin(tuple(own[3:]), False)]
+    assert [quote.kind for quote in edited(tree, edits[:1], _COMMENTS).topic(bus).quotes] == [
+        "medoid",
+        *["pinned"] * 4,
+    ]
+    few = edited(tree, edits, _COMMENTS).topic(bus).quotes
+    assert {quote.comment for quote in few if quote.kind == "pinned"} <= set(own[:3])
+    assert len(few) == 5
 
 
 def test_edits_are_kept_when_comments_join(tree: Clustering) -> None:

@@ -84,7 +84,7 @@ class Quote:
     Attributes:
         comment: its id.
         text: its text, whole.
-        kind: ``medoid`` (the most central), ``diverse`` (close, and unlike those before it) or ``pinned``.
+        kind: ``medoid`` (the most central), ``pinned`` (by a person) or ``diverse`` (close, unlike those before it).
         voices: how many comments say the same in nearly the same words, itself included.
     """
 
@@ -556,7 +556,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """Hold comments where they are, and show them as the first quotes of their topic.
+    """Hold comments where they are, and show them as quotes of their topic, after its medoid.
 
     Attributes:
         comments: ids.
