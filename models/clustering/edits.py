@@ -21,6 +21,7 @@ from models.clustering.describing import (
     describe_topics,
 )
 from models.clustering.neighbours import NEIGHBOURS, find_neighbours, smooth
+from models.clustering.notes import notes_of
 from models.clustering.placing import gather, nodes_of
 from models.clustering.records import (
     OTHER,
@@ -123,7 +124,7 @@ def edited(
     material = replace(material, chosen=draft.chosen)
     topics, other = describe_topics(material, list(draft.nodes.values()), placed)
     known = {one.id: one.distance for one in tree.minorities}
-    return replace(
+    found = replace(
         tree,
         topics=topics,
         other=other,
@@ -132,6 +133,8 @@ def edited(
         presets=describe_presets(material, [preset.preset for preset in tree.presets], placed),
         comments=placed,
     )
+    texts = [comment.text for comment in material.comments]
+    return replace(found, notes=notes_of(found, texts, bool(material.tags.given)))
 
 
 def _apply(draft: _Draft, edit: Edit) -> None:

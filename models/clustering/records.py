@@ -430,7 +430,7 @@ class Clustering:
         wordless: comments without words.
         method: how.
         notes: limits and warnings.
-        drift: of the comments that joined last; ``None`` while none has.
+        drift: of all comments that joined; ``None`` while none has.
         state: arrays by name that placing, splitting and describing need later.
     """
 
