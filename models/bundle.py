@@ -277,9 +277,13 @@ def rollback(current: Path = DEFAULT_BUNDLE) -> Manifest:
     manifest = verify_bundle(previous)
     aside = current.with_name(current.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
-    current.rename(aside)
+    # There is none in use where a promotion was cut off.
+    in_use = current.exists()
+    if in_use:
+        current.rename(aside)
     previous.rename(current)
-    aside.rename(previous)
+    if in_use:
+        aside.rename(previous)
     return manifest
 
 

@@ -93,7 +93,12 @@ class ClusterQuery(BaseModel):
     title: _Words = Field(default="", description="Of the consultation.")
     topics: int | None = Field(default=None, ge=1, le=200, description="Topics of the first level; found if left out.")
     subtopics: int = Field(default=12, ge=0, le=50, description="Most sub-topics in a topic; 0 for none.")
-    least_comments: int = Field(default=5, ge=2, le=1000, description="No topic holds fewer arguments.")
+    least_comments: int = Field(
+        default=5,
+        ge=2,
+        le=1000,
+        description="Arguments that a group holds at least when it is found; topics of a given number may hold fewer.",
+    )
     quotes: int = Field(default=5, ge=1, le=50, description="Quotes a topic.")
     phrases: int = Field(default=8, ge=1, le=50, description="Key phrases a topic.")
     bootstrap: int = Field(default=20, ge=0, le=200, description="Runs that measure stability; 0 leaves it out.")
@@ -340,7 +345,7 @@ class MoveIn(_EditIn):
 
 
 class PinIn(_EditIn):
-    """Hold comments where they are, as the first quotes of their topic; or let them go."""
+    """Hold comments where they are, as quotes of their topic after its medoid; or let them go."""
 
     edit: Literal["pin"]
     comments: _Comments

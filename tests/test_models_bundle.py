@@ -114,3 +114,13 @@ def test_a_promoted_bundle_can_be_rolled_back_and_a_faulty_one_changes_nothing(
     assert read_manifest(current).model.startswith("newer@")
     with pytest.raises(BundleError, match="previous"):
         rollback(tmp_path / "elsewhere" / "default")
+
+
+def test_a_promotion_that_was_cut_off_can_be_rolled_back(tiny_bundle: Path, tmp_path: Path) -> None:
+    current = tmp_path / "bundles" / "default"
+    promote(tiny_bundle, current)
+    # What stands there between the two renames of a promotion.
+    shutil.copytree(tiny_bundle, current.with_name("default.partial"))
+    current.rename(current.with_name("default.previous"))
+    assert rollback(current) == read_manifest(tiny_bundle)
+    assert [folder.name for folder in current.parent.iterdir()] == ["default"]

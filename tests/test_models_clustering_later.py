@@ -20,9 +20,11 @@ from models.clustering.records import (
     Edit,
     Merge,
     Move,
+    Note,
     Pin,
     Rename,
     Split,
+    Stability,
     edit_from_dict,
     edit_to_dict,
 )
@@ -78,6 +80,46 @@ def test_comments_on_something_else_are_called_drift(tree: Clustering) -> None:
     assert grown.drift is not None
     assert grown.drift.drifted
     assert "drift" in {note.code for note in grown.notes}
+
+
+def test_small_batches_of_strangers_add_up_to_drift(tree: Clustering) -> None:
+    random = np.random.default_rng(2)
+    sea = "صيد سمك ميناء قارب شباك موج ريح بحر مرسى رصيف ملح جزيرة سفينة غواص لؤلؤ شاطئ مد جزر عاصفة منارة"
+    comments, grown, drifted = list(_COMMENTS), tree, []
+    for batch in range(3):
+        joining = [
+            Comment(f"f{batch}.{number}", " ".join(random.choice(sea.split(), 6, replace=False)))
+            for number in range((12, 12, 1)[batch])
+        ]
+        grown = place(grown, comments, joining, np.stack([embedding(random, 20, 21) for _ in joining]))
+        comments += joining
+        assert grown.drift is not None
+        assert grown.drift.size.voices == len(comments) - 300
+        drifted.append((grown.drift.drifted, "drift" in {note.code for note in grown.notes}))
+    assert drifted == [(False, False), (True, True), (True, True)]
+
+
+def test_notes_tell_of_the_tree_as_it_is() -> None:
+    small = Clusterer(ClusterOptions(bootstrap=2)).cluster(_COMMENTS[::4], _ROWS[::4])
+    small = replace(
+        small,
+        topics=tuple(replace(one, stability=Stability(0.1, 2, low=True)) for one in small.topics),
+        notes=(*small.notes, Note("not_read", "", "…", "…")),
+    )
+    copies = [Comment(f"c{number}", "مياه الحنفية مقطوعة من أسبوع كامل") for number in range(5)]
+    fresh = [comment for place_, comment in enumerate(_COMMENTS) if place_ % 4 == 1]
+    rows = np.vstack([np.repeat(_ROWS[:1], 5, axis=0), _ROWS[1::4]])
+    grown = place(small, _COMMENTS[::4], [*copies, *fresh], rows)
+    before, after = ({note.code: note for note in one.notes} for one in (small, grown))
+    assert {"small_sample"} <= before.keys() - after.keys()
+    assert "campaigns" in after.keys() - before.keys()
+    assert after["campaigns"].en.startswith("5 comments")
+    assert "not_read" in after
+    first, *others = [topic.id for topic in grown.topics]
+    merged = edited(grown, [Merge((first, *others))], [*_COMMENTS[::4], *copies, *fresh])
+    assert {note.about for note in grown.notes if note.code == "unstable"} == {first, *others}
+    assert not [note for note in merged.notes if note.code == "unstable"]
+    assert "one_topic" in {note.code for note in merged.notes}
 
 
 def test_joining_needs_the_comments_and_new_ids(tree: Clustering) -> None:
@@ -138,7 +180,25 @@ def test_split_by_comments_move_and_pin(tree: Clustering) -> None:
     assert part.size.voices == 3
     assert (found.by_id[inside[5]].topic, found.by_id[inside[5]].pinned) == (bus, True)
     assert found.by_id[inside[6]].topic == OTHER
-    assert found.topic(water).quotes[0] == replace(found.topic(water).quotes[0], comment=inside[9], kind="pinned")
+    medoid, chosen, *others = found.topic(water).quotes
+    assert (medoid.kind, chosen.kind, chosen.comment) == ("medoid", "pinned", inside[9])
+    assert {quote.kind for quote in others} == {"diverse"}
+
+
+def test_moved_comments_are_no_quotes_and_quotes_stay_few(tree: Clustering) -> None:
+    water, bus = _topic_of(tree, "water"), _topic_of(tree, "bus")
+    inside = [one.id for one in tree.comments if one.topic == water]
+    moved = edited(tree, [Move(tuple(inside[:40]), bus)], _COMMENTS).topic(bus)
+    assert [quote.kind for quote in moved.quotes] == ["medoid", *["diverse"] * 4]
+    own = [one.id for one in tree.comments if one.topic == bus]
+    edits: list[Edit] = [Pin(tuple(own)), Pin(tuple(own[3:]), False)]
+    assert [quote.kind for quote in edited(tree, edits[:1], _COMMENTS).topic(bus).quotes] == [
+        "medoid",
+        *["pinned"] * 4,
+    ]
+    few = edited(tree, edits, _COMMENTS).topic(bus).quotes
+    assert {quote.comment for quote in few if quote.kind == "pinned"} <= set(own[:3])
+    assert len(few) == 5
 
 
 def test_edits_are_kept_when_comments_join(tree: Clustering) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from clustering_comments import DIMENSIONS, authored, embedding
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from models.clustering.clusterer import Clusterer
+from models.clustering.neighbours import nearest
 from models.clustering.options import STEPS, ClusterOptions
 from models.clustering.records import OTHER, Clustering, Comment, Preset
 from nlp.errors import ClusteringError
@@ -183,6 +185,48 @@ def test_tags_give_profiles_themes_and_given_topics(taxonomy: Taxonomy) -> None:
     assert given.topics[water.id] > 90
     assert bag.size.voices == sum("حقيبة" in comment.text for comment in comments)
     assert "untagged" not in {note.code for note in tree.notes}
+
+
+@pytest.mark.parametrize(
+    ("phrase", "held", "other"),
+    [
+        ("5G", "نريد شبكة 5g في القرية", "أبراج 4g لا تكفي أحدا"),
+        ("covid19", "إغلاق بسبب Covid19 من جديد", "مرض covid أرهق المستشفى"),
+        ("2030", "خطة ٢٠٣٠ بعيدة عنا", "منذ ٢٠٢٠ ننتظر الطريق"),
+        ("رؤية 2030", "هذه رؤية 2030 التي وعدتم بها", "هذه رؤية ضيقة جدا"),
+        ("لماذا", "لماذا لا أحد يرد", "هذا لأن لا أحد يرد"),
+        ("مياه في القرية", "كانت المياه بالقرية عذبة", "المياه مقطوعة عن أهل القرية"),
+    ],
+)
+def test_words_of_given_topics_hold_numbers_and_stop_words(phrase: str, held: str, other: str) -> None:
+    presets = (Preset("p", "موضوع", words=(phrase,)),)
+    comments = [Comment("held", held), Comment("other", other)]
+    tree = Clusterer(ClusterOptions(bootstrap=0, presets=presets)).cluster(comments, _noise(2))
+    assert [one.presets for one in tree.comments] == [("p",), ()]
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [("goal/6", "a level of goals, targets"), ("goals/18", "one of goals/1, goals/2"), ("water", "level/id")],
+)
+def test_a_label_that_is_not_in_the_taxonomy_gives_no_topic(label: str, expected: str, taxonomy: Taxonomy) -> None:
+    presets = (Preset("clean", "المياه", labels=("goals/6", label)),)
+    with pytest.raises(ClusteringError, match=f"'clean' names the label '{label}'; expected .*{expected}"):
+        Clusterer(ClusterOptions(presets=presets)).cluster([Comment("a", "ماء")], _noise(1), taxonomy=taxonomy)
+
+
+def test_nearest_vectors_are_found_in_blocks() -> None:
+    rows, vectors = _noise(5000, 1), _noise(1000, 2)
+    tracemalloc.start()
+    places, cosines = nearest(rows, vectors, 12)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # All cosines at once are 20 MB, and their order 40 more.
+    assert peak < 40e6
+    for row in (0, 1023, 1024, 4999):
+        best = np.argsort(-(vectors @ rows[row]), kind="stable")[:12]
+        assert places[row].tolist() == best.tolist()
+        assert np.allclose(cosines[row], vectors[best] @ rows[row], atol=1e-4)
 
 
 def test_steps_are_told_in_order_and_a_caller_may_stop() -> None:

@@ -24,7 +24,8 @@ from training.evaluation import evaluate
 from training.long_documents import joined_texts
 from training.loop import Example, collate, make_batches, make_examples, rate_factor
 from training.network import load_base, masked_loss
-from training.runs import first_windows, open_run, train_run, window_tokenizer
+from training.release import build_bundle
+from training.runs import check_added, first_windows, open_run, train_run, window_tokenizer
 
 
 def test_every_fault_of_a_corpus_is_named_with_file_and_line(tmp_path: Path, taxonomy: Taxonomy) -> None:
@@ -104,6 +105,29 @@ def test_nothing_is_added_when_one_text_is_faulty(tmp_path: Path, taxonomy: Taxo
     with pytest.raises(CorpusError, match="is already at"):
         add_texts([write_jsonl(tmp_path / "b.jsonl", [record(2), record(1)])], tmp_path / "corpus", taxonomy, seed=1)
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "corpus").iterdir()}
+
+
+def test_nothing_is_added_when_one_part_cannot_be_written(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    corpus = tmp_path / "corpus"
+    add_texts([write_jsonl(tmp_path / "a.jsonl", [record(n) for n in range(40)])], corpus, taxonomy, seed=1)
+    before = {file.name: file.read_bytes() for file in corpus.glob("*.jsonl")}
+    home = {part_of(f"g-{n}", seed=1): n for n in range(100, 200)}
+    # UTF-8 has no half of a surrogate pair.
+    new = [record(home["train"]), record(home["test"], source="\ud800")]
+    path = tmp_path / "b.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in new))
+    with pytest.raises(UnicodeEncodeError):
+        add_texts([path], corpus, taxonomy, seed=1)
+    assert before == {file.name: file.read_bytes() for file in corpus.glob("*.jsonl")}
+
+
+def test_texts_are_added_to_a_file_without_a_last_newline(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    corpus = tmp_path / "corpus"
+    add_texts([write_jsonl(tmp_path / "a.jsonl", [record(n) for n in range(40)])], corpus, taxonomy, seed=1)
+    for file in corpus.iterdir():
+        file.write_bytes(file.read_bytes().removesuffix(b"\n"))
+    add_texts([write_jsonl(tmp_path / "b.jsonl", [record(n) for n in range(40, 80)])], corpus, taxonomy, seed=1)
+    assert {text.id for text in read_splits(corpus, taxonomy).texts} == {f"t-{n}" for n in range(80)}
 
 
 def test_the_data_hash_sees_labels_but_not_the_layout(tmp_path: Path, taxonomy: Taxonomy) -> None:
@@ -212,13 +236,16 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
         base=str(tiny_bert), prefix="", window=48, overlap=8, batch_tokens=128, epochs=2, learning_rate=2e-3
     )
     taxonomy = ROOT / "data" / "taxonomy.yaml"
+    monkeypatch.setattr(training.runs, "git_commit", lambda place: "first")
     straight = list(train_run(config, tiny_corpus, taxonomy, tmp_path / "straight"))
     cut = train_run(config, tiny_corpus, taxonomy, tmp_path / "cut")
     begun = [next(cut) for _ in range(8)]
     cut.close()
     with pytest.raises(TrainingError, match="no finished run"):
         open_run(tmp_path / "cut")
+    monkeypatch.setattr(training.runs, "git_commit", lambda place: "second+changes")
     resumed = list(train_run(config, tiny_corpus, taxonomy, tmp_path / "cut"))
+    assert open_run(tmp_path / "cut").provenance["git_commit"] == "first"
     assert begun + resumed[3:] == straight
     assert resumed[0].step == 6
     heads = [(tmp_path / name / "heads.safetensors").read_bytes() for name in ("straight", "cut")]
@@ -248,26 +275,57 @@ def test_the_exported_graph_embeds_as_the_network(tiny_bert: Path, tmp_path: Pat
 
 
 def test_a_bundle_in_use_learns_from_reviewed_texts_and_keeps_what_it_knew(
-    tiny_bundle: Path, tiny_corpus: Path, taxonomy: Taxonomy, tmp_path: Path
+    tiny_bundle: Path, tiny_corpus: Path, taxonomy: Taxonomy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = load_tagger(tiny_bundle)
-    texts = [f"قال الناس في الحي إن ماء الحي قديم {n} {m}" for n in range(6) for m in range(5)]
+    texts = [f"إن ماء الناس قديم {n} {m}" for n in range(6) for m in range(5)]
     reviewed = [record(900 + n, text=text, goals=["6"], rite=["inclusiveness"]) for n, text in enumerate(texts)]
-    added = str(write_jsonl(tmp_path / "reviews.jsonl", reviewed))
-    settings = {"added": (added,), "share": 1.0, "epochs": 6, "learning_rate": 5e-3, "head_learning_rate": 5e-2}
+    added = write_jsonl(tmp_path / "reviews.jsonl", reviewed)
+    monkeypatch.chdir(tmp_path)
+    settings = {"added": (added.name,), "share": 1.0, "epochs": 6, "learning_rate": 5e-3, "head_learning_rate": 5e-2}
     new = load_tagger(train_tiny(tiny_bundle, tiny_corpus, tmp_path / "run", **settings))
     place = taxonomy.level("rite").index["inclusiveness"]
-    unseen = ["قال الناس في الحي إن ماء الحي جديد 9 9"]
+    unseen = ["إن ماء الناس جديد 9 9"]
     before, after = (tagger.logits(unseen)[0].encoder["rite"][0, place] for tagger in (old, new))
     assert after > before + 2
     (kept,) = new.classify([Document("b", "قال الناس في الحي إن رشوة قديم")])
     assert isinstance(kept, Classification)
     assert [tag.id for tag in kept.tags["goals"]] == ["16"]
+    manifest = read_manifest(tmp_path / "run" / "bundle")
+    assert (manifest.training["texts"]["added"], manifest.training["config"]["added"]) == (30, ["reviews.jsonl"])
+    run = open_run(tmp_path / "run")
+    assert run.config.added == (str(added.resolve()),)
+    write_jsonl(added, reviewed[1:])
+    with pytest.raises(TrainingError, match=r"reviews.jsonl\) has hash .*, that of the run"):
+        build_bundle(run, tmp_path / "again")
+    assert not list(tmp_path.glob("again*"))
 
 
 def test_what_a_model_is_measured_on_cannot_be_added(tiny_bert: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="held-out"):
         train_tiny(tiny_bert, tiny_corpus, tmp_path / "run", added=(str(tiny_corpus / "test.jsonl"),))
+
+
+@pytest.mark.parametrize(
+    "leaked",
+    [
+        record(2, text="فاز فريق المدرسة في مسابقة الشعر التي جرت مساء أمس"),
+        record(9, text="فاز فريق المدرسة في مسابقة الشعر التي جرت مساء أمس", group="g-2"),
+        record(9, text="تعطلت مضخة البئر منذ أسبوعين ولم يحضر أحد من المديريه لإصلاحها", source="reviews"),
+    ],
+    ids=["id", "group", "words"],
+)
+def test_an_added_text_that_is_held_out_under_another_name_is_refused(
+    tmp_path: Path, taxonomy: Taxonomy, leaked: dict[str, object]
+) -> None:
+    held_out = [record(1, text="يدرس المجلس تركيب ألواح شمسية على أسطح المراكز الصحية")]
+    held_out.append(record(2, text="تعطلت مضخة البئر منذ أسبوع ولم يحضر أحد من المديرية لإصلاحها"))
+    own = record(5, text="قرأت مسودة القانون ولم أجد فيها مادة واحدة عن ذوي الإعاقة")
+    kept = read_texts(write_jsonl(tmp_path / "kept.jsonl", held_out), taxonomy)
+    check_added(read_texts(write_jsonl(tmp_path / "own.jsonl", [own]), taxonomy), kept)
+    added = read_texts(write_jsonl(tmp_path / "added.jsonl", [own, leaked]), taxonomy)
+    with pytest.raises(TrainingError, match=f"1 added texts .* held-out texts: {leaked['id']};"):
+        check_added(added, kept)
 
 
 def test_windows_overlap_and_reach_the_end(tiny_bert: Path) -> None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import ROOT, record, write_jsonl
 
 from nlp.errors import CorpusError, ReadingError
 from nlp.taxonomy import Taxonomy
+from service.cli import cli
 from training.audit import audit_corpus, write_corpus_manifest
 from training.corpus import read_texts
 from training.duplicates import embedding_neighbours, near_duplicates
@@ -86,6 +88,22 @@ def test_a_changed_file_no_longer_fits_the_manifest(tmp_path: Path, taxonomy: Ta
     write_jsonl(folder / "test.jsonl", [record(9, text="نص جديد كل الجدة هنا")])
     with pytest.raises(CorpusError, match=r"test.jsonl: sha256 .* the manifest says"):
         audit_corpus(folder, taxonomy)
+
+
+def test_a_new_manifest_takes_the_place_of_the_old_one_only_where_the_corpus_is_right(
+    tmp_path: Path, taxonomy: Taxonomy
+) -> None:
+    folder = _corpus(tmp_path)
+    write_corpus_manifest(folder, audit_corpus(folder, taxonomy))
+    before = (folder / "manifest.json").read_bytes()
+    command = ["data", "manifest", str(folder), "--taxonomy", str(ROOT / "data" / "taxonomy.yaml")]
+    write_jsonl(folder / "test.jsonl", [record(9, text="كلمة واحدة")])
+    assert CliRunner().invoke(cli, command).exit_code
+    assert (folder / "manifest.json").read_bytes() == before
+    write_jsonl(folder / "test.jsonl", [record(9, text="نص جديد كل الجدة هنا")])
+    assert not CliRunner().invoke(cli, command).exit_code
+    assert audit_corpus(folder, taxonomy).parts["test"] == 1
+    assert sorted(file.suffix for file in folder.iterdir()) == [".json", ".jsonl", ".jsonl", ".jsonl"]
 
 
 def test_spelling_variants_are_near_duplicates_and_other_texts_are_not() -> None:

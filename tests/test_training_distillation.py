@@ -14,7 +14,7 @@ from safetensors.torch import load_file as load_torch
 from models.bundle import load_tagger
 from nlp.errors import TrainingError
 from nlp.taxonomy import Taxonomy
-from training.config import STUDENT_CONFIG, DistillationConfig, load_config
+from training.config import DEFAULT_CONFIG, DistillationConfig, load_config
 from training.corpus import read_splits
 from training.distillation import Teacher, cut_layers, kept_layers
 from training.network import Network, load_base
@@ -93,7 +93,7 @@ def test_only_a_bundle_can_teach(tiny_bert: Path, tiny_corpus: Path, tmp_path: P
 
 
 def test_the_shipped_student_is_smaller_than_its_teacher() -> None:
-    student, teacher = load_config(STUDENT_CONFIG), load_config()
+    student, teacher = load_config(DEFAULT_CONFIG.with_name("student.toml")), load_config()
     assert 0 < student.layers < 12
     assert teacher.layers == 0
     assert student.recipe == teacher.recipe

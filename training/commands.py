@@ -142,10 +142,10 @@ def _print_statistics(taxonomy: Taxonomy, statistics: Statistics) -> None:
 @_taxonomy_option
 def data_manifest(corpus: Path, taxonomy: Path) -> None:
     """Check a corpus and write its manifest anew."""
-    from training.audit import MANIFEST, audit_corpus, write_corpus_manifest
+    from training.audit import audit_corpus, write_corpus_manifest
 
-    (corpus / MANIFEST).unlink(missing_ok=True)
-    click.echo(f"{write_corpus_manifest(corpus, audit_corpus(corpus, load_taxonomy(taxonomy)))}")
+    audit = audit_corpus(corpus, load_taxonomy(taxonomy), sealed=False)
+    click.echo(f"{write_corpus_manifest(corpus, audit)}")
 
 
 @data.command("agreement")

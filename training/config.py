@@ -12,7 +12,6 @@ from nlp.errors import TrainingError
 
 DEFAULT_CONFIG = Path(__file__).with_name("default.toml")
 CONTINUE_CONFIG = Path(__file__).with_name("continue.toml")
-STUDENT_CONFIG = Path(__file__).with_name("student.toml")
 
 
 class LexiconConfig(BaseModel):

@@ -263,6 +263,11 @@ def add_texts(files: Sequence[Path], corpus: Path, taxonomy: Taxonomy, *, seed: 
         lines[part_of(text.group, seed=seed)].append(json.dumps(record, ensure_ascii=False))
     corpus.mkdir(parents=True, exist_ok=True)
     for part, new in lines.items():
-        with (corpus / f"{part}.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(line + "\n" for line in new)
+        path = corpus / f"{part}.jsonl"
+        before = path.read_bytes() if path.exists() else b""
+        if before and not before.endswith(b"\n"):
+            before += b"\n"
+        path.with_suffix(".partial").write_bytes(before + "".join(line + "\n" for line in new).encode())
+    for part in lines:
+        (corpus / f"{part}.partial").replace(corpus / f"{part}.jsonl")
     return {part: len(new) for part, new in lines.items()}

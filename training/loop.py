@@ -176,6 +176,7 @@ def train(
     *,
     pad: int,
     identity: str,
+    commit: str | None = None,
     teacher: Teacher | None = None,
     checkpoint_every: int = 100,
 ) -> Iterator[StepReport]:
@@ -194,6 +195,7 @@ def train(
         run: folder for the checkpoint.
         pad: id of the padding token.
         identity: of configuration and data; a checkpoint of another identity is not resumed.
+        commit: at which the run began; checkpoints keep it, see :func:`checkpoint_commit`.
         teacher: what the network is to become like, if it was cut from another.
         checkpoint_every: steps between checkpoints.
 
@@ -240,7 +242,8 @@ def train(
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
         optimizer.step()
         if (step + 1) % checkpoint_every == 0:
-            _save(run / _CHECKPOINT, identity, step + 1, network, optimizer)
+            metadata = {"step": str(step + 1), "identity": identity, "commit": commit or ""}
+            _save(run / _CHECKPOINT, metadata, network, optimizer)
         yield StepReport(step + 1, len(schedule), float(loss.detach()), config.head_learning_rate * factor)
     network.to("cpu").eval()
 
@@ -250,7 +253,14 @@ def has_checkpoint(run: Path) -> bool:
     return (run / _CHECKPOINT).exists()
 
 
-def _save(path: Path, identity: str, step: int, network: Network, optimizer: torch.optim.AdamW) -> None:
+def checkpoint_commit(run: Path) -> str | None:
+    """Commit at which the run began whose state the folder holds; ``None`` if it began outside git."""
+    with safe_open(run / _CHECKPOINT, framework="pt") as file:
+        commit: str = file.metadata().get("commit", "")
+    return commit or None
+
+
+def _save(path: Path, metadata: dict[str, str], network: Network, optimizer: torch.optim.AdamW) -> None:
     """Write the state whole or not at all."""
     tensors = {f"network.{name}": value.contiguous() for name, value in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
@@ -258,7 +268,7 @@ def _save(path: Path, identity: str, step: int, network: Network, optimizer: tor
     tensors["random"] = torch.get_rng_state()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step), "identity": identity})
+    save_file(tensors, partial, metadata=metadata)
     partial.replace(path)
 
 

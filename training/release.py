@@ -23,7 +23,7 @@ from nlp.normalise import find_recipe
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy, load_taxonomy
 from training.card import model_card
-from training.corpus import read_texts, sample_groups
+from training.corpus import sample_groups
 from training.evaluation import answer
 from training.fitting import fit_calibration, fit_thresholds
 from training.graph import export_encoder
@@ -56,11 +56,10 @@ def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> M
         name: of the bundle.
     """
     taxonomy = load_taxonomy(run.taxonomy)
-    splits = run.splits(taxonomy)
+    splits, added = run.splits(taxonomy), run.added(taxonomy)
     staging = target.with_name(target.name + ".partial")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    added = (text for file in run.config.added for text in read_texts(Path(file), taxonomy))
     # The lexicon is fitted anew, on everything: it costs a minute.
     texts = (*(splits.train if run.config.added else sample_groups(splits.train, run.config.share)), *added)
     raw = _export(run, taxonomy, staging, texts)
@@ -83,7 +82,11 @@ def build_bundle(run: Run, target: Path, *, name: str = "musannif-default") -> M
             "recipe": f"{raw.recipe.name}+{raw.recipe.fingerprint[:12]}",
             "thresholds": sha256_of(staging / "thresholds.json")[:12],
         },
-        training={**run.provenance, "config": run.config.model_dump()},
+        # Where the added texts lie concerns nobody who has the bundle.
+        training={
+            **run.provenance,
+            "config": run.config.model_dump() | {"added": [Path(file).name for file in run.config.added]},
+        },
     )
     replace_folder(staging, target)
     return manifest

@@ -13,7 +13,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from training.augmentation import epoch_windows
 from training.config import TrainingConfig
 from training.corpus import Splits, as_dataset, data_hash, read_splits, read_texts, sample_groups
 from training.distillation import Teacher, cut_layers, kept_layers
-from training.loop import StepReport, has_checkpoint, seed_everything, train
+from training.duplicates import near_duplicates
+from training.loop import StepReport, checkpoint_commit, has_checkpoint, seed_everything, train
 from training.network import Network, is_bundle, load_base
 from training.probing import fit_heads
 
@@ -45,8 +46,8 @@ class Run:
     Attributes:
         folder: where it lies.
         config: its settings.
-        provenance: base, seed, data hash, git commit, numbers of texts; processor, threads and seconds of the last
-            stretch of training.
+        provenance: base, seed, data hash, git commit at which it began, numbers of texts; processor, threads and
+            seconds of the last stretch of training.
         corpus: path of the corpus, to read the held-out parts again.
         taxonomy: path of the taxonomy.
     """
@@ -64,13 +65,27 @@ class Run:
             TrainingError: the corpus is no longer the one of the run.
         """
         splits = read_splits(self.corpus, taxonomy)
-        if (found := data_hash(splits.texts)) != self.provenance["data_sha256"]:
-            raise TrainingError(
-                f"the corpus {self.corpus} has hash {found[:12]}…",
-                expected=f"{self.provenance['data_sha256'][:12]}…, that of the run",
-                remedy="train again on the corpus as it is now",
-            )
+        self._check_unchanged(splits.texts, "data_sha256", f"the corpus {self.corpus} has")
         return splits
+
+    def added(self, taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
+        """The texts that the run learned from besides its corpus.
+
+        Raises:
+            TrainingError: they are no longer those of the run.
+        """
+        added = read_added(self.config, taxonomy)
+        if self.config.added:
+            self._check_unchanged(added, "added_sha256", f"what was added ({', '.join(self.config.added)}) has")
+        return added
+
+    def _check_unchanged(self, texts: Sequence[LabelledText], name: str, found: str) -> None:
+        if (sha256 := data_hash(texts)) != (expected := self.provenance[name]):
+            raise TrainingError(
+                f"{found} hash {sha256[:12]}…",
+                expected=f"{expected[:12]}…, that of the run",
+                remedy="train again on the texts as they are now",
+            )
 
 
 def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder: Path) -> Iterator[StepReport]:
@@ -80,15 +95,12 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         A report after each step. The run is complete when the iterator ends.
     """
     taxonomy = load_taxonomy(taxonomy_path)
+    # The bundle is built of the same files, wherever that is done.
+    config = config.model_copy(update={"added": tuple(str(Path(file).resolve()) for file in config.added)})
     parts = read_splits(corpus, taxonomy)
     replayed = sample_groups(parts.train, config.share)
-    added = tuple(text for file in config.added for text in read_texts(Path(file), taxonomy))
-    if leaked := {text.id for text in added} & {text.id for text in (*parts.validation, *parts.test)}:
-        raise TrainingError(
-            f"{len(leaked)} added texts have ids of held-out texts, such as {sorted(leaked)[0]}",
-            expected="texts of their own",
-            remedy="leave them out: what a model is measured on cannot be learned",
-        )
+    added = read_added(config, taxonomy)
+    check_added(added, (*parts.validation, *parts.test))
     chosen = (*replayed, *added)
     if not chosen or not parts.validation:
         raise TrainingError(
@@ -100,11 +112,18 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         "base": name_base(config.base),
         "seed": config.seed,
         "data_sha256": data_hash(parts.texts),
-        "git_commit": git_commit(corpus),
-        "added_sha256": data_hash(added) if added else None,
-        "texts": {"train": len(chosen), "validation": len(parts.validation), "test": len(parts.test)},
+        "added_sha256": data_hash(added) if config.added else None,
+        "texts": {
+            "train": len(chosen),
+            "added": len(added),
+            "validation": len(parts.validation),
+            "test": len(parts.test),
+        },
     }
     identity = hashlib.sha256(f"{config.model_dump_json()}{provenance}".encode()).hexdigest()
+    # A run goes on at whatever commit its files have come to, and keeps the one at which it began.
+    commit = checkpoint_commit(folder) if has_checkpoint(folder) else git_commit(corpus)
+    provenance["git_commit"] = commit
     seed_everything(config.seed)
     encoder, tokenizer = load_base(config.base)
     network = Network(encoder, taxonomy, config.dropout)
@@ -138,11 +157,37 @@ def train_run(config: TrainingConfig, corpus: Path, taxonomy_path: Path, folder:
         folder,
         pad=tokenizer.pad_token_id,
         identity=identity,
+        commit=commit,
         teacher=teacher,
     )
     hardware = {"processor": processor_name(), "threads": torch.get_num_threads()}
     provenance |= {"hardware": hardware, "seconds": round(time.monotonic() - begun)}
     save_run(Run(folder, config, provenance, corpus, taxonomy_path), network, tokenizer)
+
+
+def read_added(config: TrainingConfig, taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
+    """The texts that a run learns from besides the corpus."""
+    return tuple(text for file in config.added for text in read_texts(Path(file), taxonomy))
+
+
+def check_added(added: Sequence[LabelledText], held_out: Sequence[LabelledText]) -> None:
+    """Added texts must be new to the held-out parts: by id, by practice group, and by what they say.
+
+    Raises:
+        TrainingError: names those that are not.
+    """
+    ids, groups = {text.id for text in held_out}, {text.group for text in held_out}
+    leaked = {text.id for text in added if text.id in ids or text.group in groups}
+    if added and held_out:
+        pairs = near_duplicates([text.text for text in (*held_out, *added)], start=len(held_out))
+        leaked |= {added[pair.second - len(held_out)].id for pair in pairs if pair.first < len(held_out)}
+    if leaked:
+        raise TrainingError(
+            f"{len(leaked)} added texts have the id, the group or nearly the words of held-out texts: "
+            + ", ".join(sorted(leaked)),
+            expected="texts of their own",
+            remedy="leave them out: what a model is measured on cannot be learned",
+        )
 
 
 def name_base(base: str) -> str:

@@ -1,4 +1,4 @@
-"""What must hold of comments and embeddings before any work begins."""
+"""What must hold of comments, embeddings and given topics before any work begins."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.clustering.records import Comment
+from models.clustering.records import Comment, Preset
 from models.heads import Floats
 from nlp.errors import ClusteringError
+from nlp.taxonomy import Taxonomy
 
 
 def check_comments(
@@ -53,3 +54,22 @@ def check_comments(
             remedy="number the comments anew",
         )
     return found
+
+
+def check_presets(presets: Sequence[Preset], taxonomy: Taxonomy) -> None:
+    """Every label that a given topic names is in the taxonomy.
+
+    Raises:
+        ClusteringError: one is not.
+    """
+    known = {level.name: level for level in taxonomy.levels}
+    for preset in presets:
+        for label in preset.labels:
+            level, _, label_id = label.partition("/")
+            if level not in known or label_id not in known[level].index:
+                expected = (
+                    "one of " + ", ".join(f"{level}/{one}" for one in known[level].ids)
+                    if level in known
+                    else "level/id with a level of " + ", ".join(known)
+                )
+                raise ClusteringError(f"given topic {preset.id!r} names the label {label!r}", expected=expected)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.clustering.checking import check_comments
+from models.clustering.checking import check_comments, check_presets
 from models.clustering.describing import (
     Material,
     Node,
@@ -23,20 +23,19 @@ from models.clustering.duplicates import find_arguments
 from models.clustering.mapping import lay_out
 from models.clustering.minorities import SmallGroup, find_minorities
 from models.clustering.neighbours import NEIGHBOURS, find_neighbours, smooth
-from models.clustering.notes import note
+from models.clustering.notes import notes_of
 from models.clustering.options import STEPS, ClusterOptions, Progress
 from models.clustering.placing import Places, leaf_id, topic_id
 from models.clustering.plain import to_plain
 from models.clustering.presets import match_presets
 from models.clustering.profiles import read_tags
-from models.clustering.reading import MOST_CHARACTERS, read_words
+from models.clustering.reading import read_words
 from models.clustering.records import (
     OTHER,
     Array,
     Clustering,
     Comment,
     Method,
-    Note,
     PlacedComment,
     Size,
     Stability,
@@ -52,7 +51,6 @@ from nlp.taxonomy import Taxonomy
 METHOD = "musannif-clusters/1"
 # Share of the work that lies behind when each step begins.
 _BEHIND = dict(zip(STEPS, (0.0, 0.1, 0.25, 0.4, 0.7, 0.8, 0.95), strict=True))
-_LARGE_OTHER = 0.15
 
 
 @dataclass(frozen=True)
@@ -83,10 +81,13 @@ class Clusterer:
             progress: told each step as it begins; what it raises ends the work.
 
         Raises:
-            ClusteringError: there is no comment with words, ids repeat, or shapes do not agree.
+            ClusteringError: there is no comment with words, ids repeat, shapes do not agree, or a given topic names a
+                label that the taxonomy does not have.
         """
         tell = progress or (lambda step, behind: None)
         found = check_comments(comments, embeddings, classifications)
+        if taxonomy is not None:
+            check_presets(self.options.presets, taxonomy)
         tagged = [None] * len(comments) if classifications is None else list(classifications)
         # One order for all: ties and sums come out the same however the file was sorted.
         order = sorted(range(len(comments)), key=lambda place: (comments[place].text, comments[place].id))
@@ -190,7 +191,7 @@ class Clusterer:
         }
         return replace(
             tree,
-            notes=self._notes(tree, texts, classifications is not None),
+            notes=notes_of(tree, texts, bool(material.tags.given)),
             state={name: Array.of(array) for name, array in sorted(state.items())},
         )
 
@@ -258,32 +259,6 @@ class Clusterer:
                 )
             )
         return placed
-
-    def _notes(self, tree: Clustering, texts: Sequence[str], tagged: bool) -> tuple[Note, ...]:
-        found = []
-        if tree.size.arguments < SMALL_SAMPLE:
-            found.append(note("small_sample", count=tree.size.arguments))
-        if len(tree.topics) < 2:
-            found.append(note("one_topic"))
-        if tree.other.share > _LARGE_OTHER:
-            found.append(note("large_other", OTHER, share=round(100 * tree.other.share)))
-        if tree.wordless:
-            found.append(note("wordless", OTHER, count=tree.wordless))
-        long = sum(len(text) > MOST_CHARACTERS for text in texts)
-        if long:
-            found.append(note("truncated", count=long))
-        if tree.campaigns:
-            found.append(note("campaigns", voices=sum(one.size.voices for one in tree.campaigns)))
-        if not self.options.bootstrap:
-            found.append(note("unmeasured"))
-        for topic in tree.topics:
-            score = topic.stability.score
-            if score is not None and score < LEAST_STABLE:
-                found.append(note("unstable", topic.id, score=score))
-        if not tagged:
-            found.append(note("untagged"))
-        found.append(note("no_stance"))
-        return tuple(found)
 
 
 def _stability(score: float | None, runs: int, small: bool) -> Stability:

@@ -6,7 +6,7 @@ Making a tree, placing new comments in it and editing it all end here, so that t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -35,7 +35,7 @@ from models.heads import Floats
 
 # So many voices make copies of one text a campaign.
 LEAST_CAMPAIGN = 3
-_UNMEASURED = Stability(None, 0, False)
+UNMEASURED = Stability(None, 0, False)
 _OTHER_TITLE = "آراء أخرى"
 
 
@@ -55,7 +55,7 @@ class Node:
     parent: str | None = None
     title: str = ""
     made_by: str = "found"
-    stability: Stability = _UNMEASURED
+    stability: Stability = UNMEASURED
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class Material:
         tags: of the comments.
         quotes: wanted a group.
         phrases: wanted a group.
+        chosen: ids of the comments that a person wants as quotes.
     """
 
     comments: Sequence[Comment]
@@ -85,6 +86,7 @@ class Material:
     tags: Tags
     quotes: int
     phrases: int
+    chosen: Collection[str] = ()
 
     @cached_property
     def voices(self) -> Numbers:
@@ -121,19 +123,21 @@ class Material:
         return Quote(said.id, said.text, kind, int(self.voices[self.owner[comment]]))
 
     def quotes_of(self, members: Numbers, pinned: Sequence[int] = ()) -> tuple[Quote, ...]:
-        """Quotes of some comments: those that an edit pinned, then the medoid, then diverse ones."""
-        found = [self.quote(comment, "pinned") for comment in pinned]
-        shown = {self.owner[comment] for comment in pinned}
+        """Quotes of some comments, one an argument: the medoid, then those that a person chose, then diverse ones."""
         arguments = np.intersect1d(self.arguments_of(members), self.spoken)
         inside = set(members.tolist())
-        for rank, argument in enumerate(choose_quotes(self.vectors, arguments, self.lengths, self.quotes)):
-            if argument not in shown and len(found) < max(self.quotes, len(pinned)):
-                own = int(self.speaker[argument])
-                # A voice that an edit moved away does not speak for those who stayed.
-                if own not in inside:
-                    own = int(members[self.owner[members] == argument][0])
-                found.append(self.quote(own, "diverse" if rank else "medoid"))
-        return tuple(found)
+        speakers = []
+        for argument in choose_quotes(self.vectors, arguments, self.lengths, self.quotes):
+            own = int(self.speaker[argument])
+            # A voice that an edit moved away does not speak for those who stayed.
+            speakers.append(own if own in inside else int(members[self.owner[members] == argument][0]))
+        found: dict[int, Quote] = {}
+        kinds = (("medoid", speakers[:1]), ("pinned", pinned), ("diverse", speakers[1:]))
+        for kind, comments in kinds:
+            for comment in comments:
+                if len(found) < self.quotes:
+                    found.setdefault(int(self.owner[comment]), self.quote(comment, kind))
+        return tuple(found.values())
 
 
 def describe_topics(
@@ -208,7 +212,7 @@ def _describe(
     centre = centres_of(vectors, np.zeros(len(arguments), np.int64), 1)[0]
     profile = material.tags.profile(members)
     theme = theme_of(profile)
-    pinned = [number for number in members.tolist() if places[number].pinned]
+    pinned = [number for number in members.tolist() if material.comments[number].id in material.chosen]
     quotes = material.quotes_of(members, pinned)
     head = theme[1] if theme is not None and node.parent is None else ""
     size = material.size(members)

@@ -7,11 +7,12 @@ undone by replaying one less, and edits are kept when new comments join the tree
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from models.clustering.describing import (
+    UNMEASURED,
     Material,
     Node,
     describe_campaigns,
@@ -20,6 +21,7 @@ from models.clustering.describing import (
     describe_topics,
 )
 from models.clustering.neighbours import NEIGHBOURS, find_neighbours, smooth
+from models.clustering.notes import notes_of
 from models.clustering.placing import gather, nodes_of
 from models.clustering.records import (
     OTHER,
@@ -32,14 +34,12 @@ from models.clustering.records import (
     PlacedComment,
     Rename,
     Split,
-    Stability,
 )
 from models.clustering.topics import centres_of, closest, partition
 from nlp.errors import ClusteringError
 from nlp.records import Classification
 from nlp.taxonomy import Taxonomy
 
-_UNMEASURED = Stability(None, 0, False)
 _MOST_TITLE, _MOST_PARTS = 200, 20
 
 
@@ -51,6 +51,7 @@ class _Draft:
     nodes: dict[str, Node]
     places: dict[str, PlacedComment]
     seed: int
+    chosen: set[str] = field(default_factory=set)
 
     def node(self, topic: str) -> Node:
         if topic not in self.nodes:
@@ -120,9 +121,10 @@ def edited(
                 remedy=error.remedy,
             ) from error
     placed = tuple(draft.places.values())
+    material = replace(material, chosen=draft.chosen)
     topics, other = describe_topics(material, list(draft.nodes.values()), placed)
     known = {one.id: (one.distance, one.strength) for one in tree.minorities}
-    return replace(
+    found = replace(
         tree,
         topics=topics,
         other=other,
@@ -131,6 +133,8 @@ def edited(
         presets=describe_presets(material, [preset.preset for preset in tree.presets], placed),
         comments=placed,
     )
+    texts = [comment.text for comment in material.comments]
+    return replace(found, notes=notes_of(found, texts, bool(material.tags.given)))
 
 
 def _apply(draft: _Draft, edit: Edit) -> None:
@@ -147,6 +151,7 @@ def _apply(draft: _Draft, edit: Edit) -> None:
             draft.check_known(edit.comments)
             for comment in edit.comments:
                 draft.places[comment] = replace(draft.places[comment], pinned=edit.pinned)
+            draft.chosen = draft.chosen | {*edit.comments} if edit.pinned else draft.chosen - {*edit.comments}
 
 
 def _rename(draft: _Draft, topic: str, title: str) -> None:
@@ -182,7 +187,7 @@ def _merge(draft: _Draft, edit: Merge) -> None:
             draft.nodes[part] = replace(draft.nodes[part], parent=first.id)
         if not (inner and draft.nodes[node.id].parent == first.id):
             del draft.nodes[node.id]
-    draft.nodes[first.id] = replace(first, title="", made_by="merge", stability=_UNMEASURED)
+    draft.nodes[first.id] = replace(first, title="", made_by="merge", stability=UNMEASURED)
     if edit.title:
         _rename(draft, first.id, edit.title)
 
@@ -209,7 +214,7 @@ def _split(draft: _Draft, edit: Split) -> None:
         _split_anew(draft, node, edit.parts)
     else:
         raise ClusteringError(f"{edit.parts} parts", expected=f"2 to {_MOST_PARTS}, or 0 for its sub-topics")
-    draft.nodes[node.id] = replace(draft.nodes[node.id], made_by="split", stability=_UNMEASURED)
+    draft.nodes[node.id] = replace(draft.nodes[node.id], made_by="split", stability=UNMEASURED)
 
 
 def _part(draft: _Draft, node: Node, comments: Sequence[str], *, pin: bool = False) -> None:

@@ -37,15 +37,11 @@ class Map:
 
     def __call__(self, vectors: Floats) -> Floats:
         """Coordinates, shape ``(vectors, 2)``, rounded to four places."""
-        found = np.zeros((len(vectors), 2), np.float32)
-        k = min(_BETWEEN, len(self.landmarks))
-        for start in range(0, len(vectors), 4096):
-            near, cosines = nearest(vectors[start : start + 4096], self.landmarks, k)
-            weights = np.exp(_SHARPNESS * (cosines - cosines[:, :1]))
-            weights /= weights.sum(axis=1, keepdims=True)
-            found[start : start + 4096] = (weights[..., None] * self.places[near]).sum(axis=1)
-        rounded: Floats = found.round(4)
-        return rounded
+        near, cosines = nearest(vectors, self.landmarks, min(_BETWEEN, len(self.landmarks)))
+        weights = np.exp(_SHARPNESS * (cosines - cosines[:, :1]))
+        weights /= weights.sum(axis=1, keepdims=True)
+        found: Floats = (weights[..., None] * self.places[near]).sum(axis=1).astype(np.float32).round(4)
+        return found
 
 
 def lay_out(smoothed: Floats, seed: int) -> Map:

@@ -47,12 +47,8 @@ def find_neighbours(vectors: Floats, k: int, seed: int) -> Neighbours:
     cosines = np.full((count, max(k, 0)), -1, np.float32)
     if k < 1:
         return Neighbours(places, cosines)
-    everything = np.arange(count)
     if count <= _EXACT:
-        for start in range(0, count, _BLOCK):
-            rows = everything[start : start + _BLOCK]
-            places[rows], cosines[rows] = nearest(vectors[rows], vectors, k, without=rows)
-        return Neighbours(places, cosines)
+        return Neighbours(*nearest(vectors, vectors, k, without=np.arange(count)))
     wanted = round(count**0.5)
     with threadpool_limits(1, "openmp"):
         cells = MiniBatchKMeans(wanted, random_state=seed, n_init=1, max_iter=10, batch_size=4096).fit(vectors)
@@ -67,18 +63,15 @@ def find_neighbours(vectors: Floats, k: int, seed: int) -> Neighbours:
         found = min(k, len(pool) - 1)
         if found < 1:
             continue
-        for start in range(0, len(rows), _BLOCK):
-            some = rows[start : start + _BLOCK]
-            own = np.searchsorted(pool, some)
-            in_pool, near_cosines = nearest(vectors[some], vectors[pool], found, without=own)
-            places[some, :found], cosines[some, :found] = pool[in_pool], near_cosines
+        in_pool, near_cosines = nearest(vectors[rows], vectors[pool], found, without=np.searchsorted(pool, rows))
+        places[rows, :found], cosines[rows, :found] = pool[in_pool], near_cosines
     return Neighbours(places, cosines)
 
 
 def nearest(
     rows: Floats, vectors: Floats, k: int, without: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.int64], Floats]:
-    """The ``k`` nearest vectors of each row and their cosines, nearest first.
+    """The ``k`` nearest vectors of each row and their cosines, nearest first; rows are compared block by block.
 
     Args:
         rows: shape ``(rows, dimensions)``.
@@ -86,13 +79,17 @@ def nearest(
         k: at most the number of vectors, less one if ``without`` is given.
         without: for each row the vector that does not count, itself.
     """
-    cosines = rows @ vectors.T
-    if without is not None:
-        cosines[np.arange(len(rows)), without] = -2
-    some = np.argpartition(-cosines, k - 1, axis=1)[:, :k] if k < cosines.shape[1] else np.argsort(-cosines, axis=1)
-    found = np.take_along_axis(cosines, some, axis=1)
-    order = np.lexsort((some, -found), axis=1)
-    return np.take_along_axis(some, order, axis=1), np.take_along_axis(found, order, axis=1)
+    places, found = np.zeros((len(rows), k), np.int64), np.zeros((len(rows), k), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        cosines = rows[block] @ vectors.T
+        if without is not None:
+            cosines[np.arange(len(cosines)), without[block]] = -2
+        some = np.argpartition(-cosines, k - 1, axis=1)[:, :k] if k < len(vectors) else np.argsort(-cosines, axis=1)
+        best = np.take_along_axis(cosines, some, axis=1)
+        order = np.lexsort((some, -best), axis=1)
+        places[block], found[block] = np.take_along_axis(some, order, axis=1), np.take_along_axis(best, order, axis=1)
+    return places, found
 
 
 def smooth(vectors: Floats, neighbours: Neighbours, steps: int = 2) -> Floats:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from models.clustering.records import Note
+from collections.abc import Sequence
 
+from models.clustering.reading import MOST_CHARACTERS
+from models.clustering.records import OTHER, Clustering, Note
+from models.clustering.stability import LEAST_STABLE, SMALL_SAMPLE
+
+_LARGE_OTHER = 0.15
 _SENTENCES = {
     "small_sample": (
         "العينة صغيرة ({count} من الآراء المتمايزة): الموضوعات استرشادية ولا يُبنى على نسبها.",
@@ -50,13 +55,42 @@ _SENTENCES = {
 }
 
 
-def note(code: str, about: str = "", **values: object) -> Note:
-    """The note with this code.
+def notes_of(tree: Clustering, texts: Sequence[str], tagged: bool) -> tuple[Note, ...]:
+    """The notes of a tree as it is; those that others made of it stay behind them.
 
     Args:
-        code: see the table above.
-        about: id of a topic, if it is about one.
-        values: numbers that the sentence holds.
+        tree: described, with its drift.
+        texts: of its comments.
+        tagged: the comments came with tags.
     """
+    found = []
+    if tree.size.arguments < SMALL_SAMPLE:
+        found.append(_note("small_sample", count=tree.size.arguments))
+    if len(tree.topics) < 2:
+        found.append(_note("one_topic"))
+    if tree.other.share > _LARGE_OTHER:
+        found.append(_note("large_other", OTHER, share=round(100 * tree.other.share)))
+    if tree.wordless:
+        found.append(_note("wordless", OTHER, count=tree.wordless))
+    long = sum(len(text) > MOST_CHARACTERS for text in texts)
+    if long:
+        found.append(_note("truncated", count=long))
+    if tree.campaigns:
+        found.append(_note("campaigns", voices=sum(one.size.voices for one in tree.campaigns)))
+    if not tree.method.options.get("bootstrap"):
+        found.append(_note("unmeasured"))
+    for topic in tree.topics:
+        score = topic.stability.score
+        if score is not None and score < LEAST_STABLE:
+            found.append(_note("unstable", topic.id, score=score))
+    if not tagged:
+        found.append(_note("untagged"))
+    found.append(_note("no_stance"))
+    if tree.drift is not None and tree.drift.drifted:
+        found.append(_note("drift", share=round(100 * tree.drift.unfit)))
+    return (*found, *(one for one in tree.notes if one.code not in _SENTENCES))
+
+
+def _note(code: str, about: str = "", **values: object) -> Note:
     ar, en = _SENTENCES[code]
     return Note(code, about, ar.format(**values), en.format(**values))

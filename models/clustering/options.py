@@ -23,7 +23,8 @@ class ClusterOptions:
     Attributes:
         topics: number of topics of the first level; found if ``None``.
         subtopics: most sub-topics in a topic; 0 for none.
-        least_comments: no topic holds fewer arguments than this.
+        least_comments: arguments that a group holds at least when it is found, before those that fit none go to the
+            rest; topics of a given number may hold fewer.
         quotes: quotes a topic.
         phrases: key phrases a topic.
         bootstrap: runs that measure stability; 0 leaves it out.

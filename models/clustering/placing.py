@@ -22,7 +22,7 @@ from models.clustering.describing import (
 from models.clustering.duplicates import common_words, find_arguments
 from models.clustering.mapping import Map
 from models.clustering.neighbours import NEIGHBOURS, Neighbours, nearest, smooth
-from models.clustering.notes import note
+from models.clustering.notes import notes_of
 from models.clustering.presets import match_presets
 from models.clustering.profiles import read_tags
 from models.clustering.reading import read_words
@@ -318,7 +318,7 @@ def place(
         state={**tree.state, "vectors": Array.of(joined_state["vectors"])},
     )
     material = gather(grown, [*comments, *joining], classifications, taxonomy)
-    return _described(tree, grown, material, places, [number for number in added if spoken[number]], fits, joining)
+    return _described(tree, grown, material, places)
 
 
 def _check_unedited(tree: Clustering, places: Places) -> None:
@@ -393,41 +393,13 @@ def _with_campaigns(placed: list[PlacedComment]) -> list[PlacedComment]:
     return [replace(one, campaign=names.get(one.argument)) for one in placed]
 
 
-def _described(
-    tree: Clustering,
-    grown: Clustering,
-    material: Material,
-    places: Places,
-    added: Sequence[int],
-    fits: Floats,
-    joining: Sequence[Comment],
-) -> Clustering:
+def _described(tree: Clustering, grown: Clustering, material: Material, places: Places) -> Clustering:
     presets = [preset.preset for preset in tree.presets]
     matched = match_presets(material, presets)
     placed = tuple(replace(one, presets=given) for one, given in zip(grown.comments, matched, strict=True))
     topics, other = describe_topics(material, nodes_of(tree), placed)
     known = {one.id: (one.distance, one.strength) for one in tree.minorities}
-    joined = [number for number, one in enumerate(placed) if one.joined]
-    unfit = float(np.mean([fits[number] < places.least_fit for number in added])) if added else 0.0
-    before = float(tree.method.measures.get("unfit", 0.0))
-    drifted = len(added) >= _FEWEST and unfit - before > _MORE_UNFIT
-    worst = sorted(added, key=lambda number: (float(fits[number]), joining[number].id))[:_WORST]
-    drift = Drift(
-        material.size(np.array(joined, np.int64)),
-        round(unfit, 4),
-        before,
-        round(float(np.mean([fits[number] for number in added])), 4) if added else 0.0,
-        float(tree.method.measures.get("fit", 0.0)),
-        drifted,
-        tuple(joining[number].id for number in worst),
-    )
-    notes = [one for one in tree.notes if one.code not in {"drift", "wordless"}]
-    wordless = sum(one.wordless for one in placed)
-    if wordless:
-        notes.append(note("wordless", OTHER, count=wordless))
-    if drifted:
-        notes.append(note("drift", share=round(100 * unfit)))
-    return replace(
+    found = replace(
         grown,
         size=Size(len(placed), len(material.speaker)),
         topics=topics,
@@ -436,9 +408,27 @@ def _described(
         campaigns=describe_campaigns(material, placed),
         presets=describe_presets(material, presets, placed),
         comments=placed,
-        wordless=wordless,
-        notes=tuple(notes),
-        drift=drift,
+        wordless=sum(one.wordless for one in placed),
+        drift=_drift(tree, material, placed, places.least_fit),
+    )
+    texts = [comment.text for comment in material.comments]
+    return replace(found, notes=notes_of(found, texts, bool(material.tags.given)))
+
+
+def _drift(tree: Clustering, material: Material, placed: Sequence[PlacedComment], least_fit: float) -> Drift:
+    """How all that ever joined fits the tree."""
+    joined = np.array([number for number, one in enumerate(placed) if one.joined], np.int64)
+    new = [one for one in placed if one.joined and one.argument == one.id and not one.wordless]
+    unfit = float(np.mean([one.fit < least_fit for one in new])) if new else 0.0
+    before = float(tree.method.measures.get("unfit", 0.0))
+    return Drift(
+        material.size(joined),
+        round(unfit, 4),
+        before,
+        round(float(np.mean([one.fit for one in new])), 4) if new else 0.0,
+        float(tree.method.measures.get("fit", 0.0)),
+        len(new) >= _FEWEST and unfit - before > _MORE_UNFIT,
+        tuple(one.id for one in sorted(new, key=lambda one: (one.fit, one.id))[:_WORST]),
     )
 
 

@@ -84,7 +84,7 @@ class Quote:
     Attributes:
         comment: its id.
         text: its text, whole.
-        kind: ``medoid`` (the most central), ``diverse`` (close, and unlike those before it) or ``pinned``.
+        kind: ``medoid`` (the most central), ``pinned`` (by a person) or ``diverse`` (close, unlike those before it).
         voices: how many comments say the same in nearly the same words, itself included.
     """
 
@@ -244,7 +244,8 @@ class Preset:
         id: chosen by the caller.
         title: one line.
         labels: labels that bring a comment in, ``level/id`` (``goals/6``); any of them is enough.
-        words: words or phrases that bring a comment in, compared folded and stemmed; any of them is enough.
+        words: words or phrases that bring a comment in, compared folded and stemmed, numbers as they are; any of them
+            is enough.
     """
 
     id: str
@@ -432,7 +433,7 @@ class Clustering:
         wordless: comments without words.
         method: how.
         notes: limits and warnings.
-        drift: of the comments that joined last; ``None`` while none has.
+        drift: of all comments that joined; ``None`` while none has.
         state: arrays by name that placing, splitting and describing need later.
     """
 
@@ -558,7 +559,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """Hold comments where they are, and show them as the first quotes of their topic.
+    """Hold comments where they are, and show them as quotes of their topic, after its medoid.
 
     Attributes:
         comments: ids.
