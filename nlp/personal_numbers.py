@@ -106,6 +106,8 @@ _LETTERED = re.compile(_APART + r"[A-Z]{1,2} ?\d{5,7}(?!\w)")
 _PASSPORT = re.compile(_APART + r"[A-Z]{0,2}\d{6,9}(?!\w)", re.IGNORECASE)
 
 _PLATE_LETTER = "[أابحدرسصطعقكلمنهـويىجخ]"
+# Short words of these letters alone, which stand before years and counts.
+_NO_PLATE = r"(?!(?:بين|من|عن|قبل|بعد|حتى|عام|على|كل|مع|حول|سنه|هو|هي)\b)"
 _PLATE_SPACED = re.compile(r"(?<!\w)[أابحدرسصطعقكلمنهوى](?: [أابحدرسصطعقكلمنهوى]){2} \d{3,4}(?!\w)")
 _PLATE_SUBJECT = (
     r"(?:(?:ال|ب|لل)?لوح[ةهت]\w{0,2}|(?:ال)?نمر[ةهت]\w{0,2}|(?:ال)?ماتريك\w+|(?:ال|ب)?سيار[ةهت]\w{0,2}|(?:ال)?مركب[ةهت]\w{0,2}"
@@ -122,7 +124,7 @@ _PLATE = re.compile(
     + r"|السيارة|السياره|الباص|المركبة|الأردن)){0,4}[ :/-]{0,4}[(]?(?P<value>"
     + rf"{_CITY} (?:[A-Z]{{1,2}} |\d{{1,2}} )?\d{{3,6}}(?: {_PLATE_LETTER}| [A-Z]{{1,3}})?"
     + rf"|{_PLATE_LETTER}(?: ?{_PLATE_LETTER}){{0,2}} \d{{1,2}} \d{{3,5}}"
-    + rf"|{_PLATE_LETTER}(?: {_PLATE_LETTER}){{0,2}} ?\d{{3,6}}|{_PLATE_LETTER}{{2,3}} ?\d{{3,4}}"
+    + rf"|{_PLATE_LETTER}(?: {_PLATE_LETTER}){{0,2}} ?\d{{3,6}}|{_NO_PLATE}{_PLATE_LETTER}{{2,3}} ?\d{{3,4}}"
     + r"|[A-Z]{1,3} ?\d{3,6}(?: ?[A-Z]{1,3})?|\d{3,4} ?[A-Z]{1,3}"
     + r"|\d{1,4} ?(?:تونس|TUN|تو) ?\d{1,4}"
     + rf"|\d{{4,6}} ?[-| ] ?{_PLATE_LETTER} ?[-| ] ?\d{{1,2}}|\d{{3,6}} {_PLATE_LETTER}(?: ?{_PLATE_LETTER}){{0,2}}"
