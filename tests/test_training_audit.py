@@ -11,7 +11,7 @@ from conftest import ROOT, record, write_jsonl
 from nlp.errors import CorpusError, ReadingError
 from nlp.taxonomy import Taxonomy
 from service.cli import cli
-from training.audit import audit_corpus, write_corpus_manifest
+from training.audit import audit_corpus, corpus_states, write_corpus_manifest
 from training.corpus import read_texts
 from training.duplicates import embedding_neighbours, near_duplicates
 from training.statistics import corpus_statistics
@@ -39,6 +39,7 @@ def test_a_clean_corpus_passes_and_its_manifest_holds(tmp_path: Path, taxonomy: 
     manifest = json.loads(write_corpus_manifest(folder, audit).read_text())
     assert manifest["files"]["train.jsonl"]["texts"] == 5
     assert manifest["data_sha256"] == audit.sha256
+    assert manifest["earlier_data_sha256"] == []
     assert audit_corpus(folder, taxonomy) == audit
 
 
@@ -80,6 +81,18 @@ def test_leakage_against_unseen_texts_is_found(tmp_path: Path, taxonomy: Taxonom
         audit_corpus(folder, taxonomy, against=[unseen])
     with pytest.raises(ReadingError, match="does not exist"):
         audit_corpus(folder, taxonomy, against=[tmp_path / "none.jsonl"])
+
+
+def test_a_manifest_remembers_what_the_corpus_was_before(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    folder = _corpus(tmp_path)
+    first = audit_corpus(folder, taxonomy)
+    write_corpus_manifest(folder, first)
+    lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "train.jsonl").write_text("".join(lines[1:]), encoding="utf-8")
+    second = audit_corpus(folder, taxonomy, sealed=False)
+    for _ in range(2):
+        write_corpus_manifest(folder, second)
+    assert corpus_states(folder) == (first.sha256, second.sha256)
 
 
 def test_a_changed_file_no_longer_fits_the_manifest(tmp_path: Path, taxonomy: Taxonomy) -> None:

@@ -36,6 +36,13 @@ def test_of_the_embedded_base_and_the_projects_corpus_all_is_said() -> None:
     assert "Nothing but the corpus was trained on." in card
 
 
+def test_an_earlier_state_of_the_projects_corpus_is_the_projects_still(tmp_path: Path) -> None:
+    states = {"data_sha256": "6" * 64, "earlier_data_sha256": [_HASH, "5" * 64]}
+    (tmp_path / "manifest.json").write_text(json.dumps(states))
+    assert "the project's own corpus (Apache-2.0), an earlier state of it, sha256" in _card()
+    assert "the project's own corpus (Apache-2.0), sha256" in _card(data="6" * 64)
+
+
 def test_added_texts_are_told_with_number_and_hash() -> None:
     card = _card(added=("reviews.jsonl",), added_sha256="9" * 64)
     assert f"7 texts, sha256 `{'9' * 64}`" in card

@@ -109,7 +109,7 @@ def manifest_faults(corpus: Path) -> list[str]:
 
 
 def write_corpus_manifest(corpus: Path, audit: Audit) -> Path:
-    """Write the manifest: files with sha256, bytes and texts, and the hash of the data."""
+    """Write the manifest: files with sha256, bytes and texts, the hash of the data, and the hashes it had before."""
     files = {
         f"{part}.jsonl": {
             "sha256": sha256_of(corpus / f"{part}.jsonl"),
@@ -118,6 +118,17 @@ def write_corpus_manifest(corpus: Path, audit: Audit) -> Path:
         }
         for part, count in audit.parts.items()
     }
+    earlier = [state for state in corpus_states(corpus) if state != audit.sha256]
+    content = {"files": files, "texts": len(audit.texts), "data_sha256": audit.sha256, "earlier_data_sha256": earlier}
     partial = corpus / "manifest.partial"
-    write_json(partial, {"files": files, "texts": len(audit.texts), "data_sha256": audit.sha256})
+    write_json(partial, content)
     return partial.replace(corpus / MANIFEST)
+
+
+def corpus_states(corpus: Path) -> tuple[str, ...]:
+    """The hashes of the data of a corpus by its manifest, the present one last; none where there is no manifest."""
+    path = corpus / MANIFEST
+    if not path.is_file():
+        return ()
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return (*content.get("earlier_data_sha256", ()), content["data_sha256"])

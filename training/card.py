@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.audit import MANIFEST
+from training.audit import corpus_states
 from training.runs import Run
 
 # The corpus of which the card knows who wrote it, under which licence, and how far its readers agree.
@@ -84,13 +83,17 @@ def model_card(name: str, run: Run, metrics: Mapping[str, Any]) -> str:
         if hardware
         else ""
     )
-    own, embedded = _is_own(run.provenance["data_sha256"]), run.provenance["base"] == "embedded"
+    states = corpus_states(OWN_CORPUS)
+    own, embedded = run.provenance["data_sha256"] in states, run.provenance["base"] == "embedded"
+    earlier = own and run.provenance["data_sha256"] != states[-1]
     return _CARD.format(
         name=name,
         base="`intfloat/multilingual-e5-small` (MIT), embedded" if embedded else run.provenance["base"],
         texts_ar="كُتبت للمشروع" if own else "مدوّنة أخرى غير مدوّنة المشروع",
         texts_en="written for the project" if own else "of another corpus than the project's",
-        corpus="the project's own corpus (Apache-2.0)" if own else "another corpus than the project's",
+        corpus=f"the project's own corpus (Apache-2.0){', an earlier state of it' if earlier else ''}"
+        if own
+        else "another corpus than the project's",
         made="\n  The texts were written by language models under an annotation guide, the labels read twice on 30%."
         if own
         else "",
@@ -106,12 +109,6 @@ def model_card(name: str, run: Run, metrics: Mapping[str, Any]) -> str:
         tables=tables,
         **texts,
     )
-
-
-def _is_own(data_sha256: str) -> bool:
-    """Whether data with this hash is the project's corpus as it stands."""
-    manifest = OWN_CORPUS / MANIFEST
-    return manifest.is_file() and bool(json.loads(manifest.read_text(encoding="utf-8"))["data_sha256"] == data_sha256)
 
 
 def _besides(provenance: Mapping[str, Any]) -> str:
