@@ -147,7 +147,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        if isinstance(error.__cause__, OSError):
+        if error.status_code == 400 and isinstance(error.__cause__, OSError):
             # A file that could not be written to the temporary folder: no fault of what was sent.
             return await _disk(request, error.__cause__)
         return problem_response(problem(error.status_code, str(error.detail)), dict(error.headers or {}))

@@ -263,7 +263,7 @@ def test_ready_only_while_model_database_and_queue_answer(stub: Tagger, tmp_path
         runtime.batcher.close()
         answer = client.get("/readyz")
         assert (answer.status_code, "model" in answer.json()["detail"]) == (503, True)
-        assert client.get("/healthz").status_code == 200
+        assert client.get("/healthz").status_code == 503
 
 
 # --- similar submissions -----------------------------------------------------------------------------------------
