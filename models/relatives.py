@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from models.heads import Floats
 from nlp.taxonomy import Taxonomy
 
-PARENT, CHILD, SIBLING, PARENT_SIBLING = RELATIVES = ("parent", "child", "sibling", "parent_sibling")
+PARENT, CHILD, SIBLING, PARENT_SIBLING = "parent", "child", "sibling", "parent_sibling"
 
 
 def relatives(taxonomy: Taxonomy, logits: Mapping[str, Floats]) -> dict[str, dict[str, Floats]]:
-    """Logits of the relatives of each label, by level and :data:`RELATIVES`, each of shape ``(rows, labels)``.
+    """Logits of the relatives of each label, by level and kind, each of shape ``(rows, labels)``.
 
     Only labels of a hierarchy have any: the parent; the likeliest child; the likeliest other label with the same
     parent, or of the first level; and the same of the parent. A label that has no such relative gets its own logit in
