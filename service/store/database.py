@@ -6,6 +6,7 @@ import logging
 import math
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -39,6 +40,9 @@ _CONNECTIONS = 64
 # the one, SQLSTATEs of the other.
 _FULL = (sqlite3.SQLITE_FULL, "53100")
 _DISK = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, "58030")
+
+# SQLite's change to a write-ahead log does not wait for another process that makes it too.
+_TRY_AGAIN_SECONDS = 0.02
 
 # Unanswered probes after which a connection to PostgreSQL is given up.
 _PROBES = 3
@@ -262,7 +266,7 @@ def _engine(url: URL, busy_seconds: float, query_seconds: float) -> Engine:
     try:
         if url.get_backend_name() == "sqlite":
             engine = create_engine(url, connect_args={"timeout": busy_seconds}, **options)
-            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection, busy_seconds))
             event.listen(engine, "begin", _begin_sqlite)
         else:
             from service.store.postgres import Connection as PostgresConnection
@@ -299,11 +303,20 @@ def _engine(url: URL, busy_seconds: float, query_seconds: float) -> Engine:
     return engine
 
 
-def _prepare_sqlite(connection: Any, _: Any) -> None:
+def _prepare_sqlite(connection: Any, busy_seconds: float) -> None:
     # The driver must not begin transactions by itself: it would take the lock too late, and fail then.
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    end = time.monotonic() + busy_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(_TRY_AGAIN_SECONDS)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA secure_delete = ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
