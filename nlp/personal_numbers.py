@@ -24,8 +24,10 @@ _NOT_DIGIT = re.compile(r"\D")
 
 Found = tuple[str, int, int]
 
-# What stands before a number: an Arabic word may be written together with it, another number or a code may not.
+# What stands before and after a number: an Arabic word may be written together with it, another number or a code may
+# not.
 _APART = r"(?<![A-Za-z\d_+])"
+_ENDED = r"(?![A-Za-z\d_])"
 # How many characters before a number may say what it is.
 _REACH = 45
 _SUBJECT = re.compile(
@@ -101,9 +103,9 @@ _DATE = re.compile(
     r"\d{1,2}([ .-])\d{1,2}\1\d{4}|(?:19|20)\d{2}([ .-])\d{1,2}\2\d{1,2}|(?:14|19|20)\d{2}-(?:14|19|20)\d{2}"
 )
 _HOTLINE = re.compile(r"9200\d{5}|800\d{6,7}")
-_BARE = re.compile(_APART + r"(?<!\d[.,-])\d{6,20}(?![\w]|[.,]\d)")
-_LETTERED = re.compile(_APART + r"[A-Z]{1,2} ?\d{5,7}(?!\w)")
-_PASSPORT = re.compile(_APART + r"[A-Z]{0,2}\d{6,9}(?!\w)", re.IGNORECASE)
+_BARE = re.compile(_APART + r"(?<!\d[.,-])\d{6,20}" + _ENDED + r"(?![.,]\d)")
+_LETTERED = re.compile(_APART + r"[A-Z]{1,2} ?\d{5,7}" + _ENDED)
+_PASSPORT = re.compile(_APART + r"[A-Z]{0,2}\d{6,9}" + _ENDED, re.IGNORECASE)
 
 _PLATE_LETTER = "[أابحدرسصطعقكلمنهـويىجخ]"
 # Short words of these letters alone, which stand before years and counts.

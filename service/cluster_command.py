@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.bundle import DEFAULT_BUNDLE, load_tagger
+from models.clustering.checking import check_presets
 from models.clustering.options import ClusterOptions
 from models.clustering.plain import from_plain
 from models.clustering.records import Clustering, Preset
@@ -95,6 +96,7 @@ def cluster(
     check_documents(documents)
     tagger = load_tagger(bundle)
     given = _presets(presets) if presets else ()
+    check_presets(given, tagger.taxonomy)
     options = ClusterOptions(topics=topics, presets=given, seed=seed, model=tagger.name)
     with _shown_progress() as progress:
         voices = hear(documents, masking=masking, progress=progress)

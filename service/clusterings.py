@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
+from models.clustering.checking import check_presets
 from models.clustering.comparison import compare
 from models.clustering.options import ClusterOptions
 from models.clustering.plain import to_plain
@@ -160,6 +161,7 @@ async def _accept(
         detail = f"{len(documents)} comments, expected at most {settings.most_job_comments} (most_job_comments)"
         raise HTTPException(413, detail)
     check_documents(documents)
+    check_presets(options.presets, runtime.model.tagger.taxonomy)
     taken = _Taken(documents, left_out, asked.title, options, mark, caller)
     if asked.background or len(documents) > settings.most_cluster_comments:
         return await run_in_threadpool(taken.queue, runtime)

@@ -186,6 +186,10 @@ def test_wrong_names_are_told_before_any_work(run: Run, tmp_path: Path) -> None:
     assert "title" in _refused(run(source, "--presets", tmp_path / "presets.yaml"))
     (tmp_path / "presets.yaml").write_text("a: [", encoding="utf-8")
     assert "presets.yaml" in _refused(run(source, "--presets", tmp_path / "presets.yaml"))
+    (tmp_path / "presets.yaml").write_text("- {id: a, title: ماء, labels: [goals/66]}\n", encoding="utf-8")
+    done = run(source, "--presets", tmp_path / "presets.yaml")
+    assert "'goals/66'" in _refused(done)
+    assert "mask" not in done.stderr
 
 
 def test_files_that_could_not_be_written_are_told_before_any_work(

@@ -334,6 +334,10 @@ def test_bad_sets_are_refused_with_a_reason(taxonomy: Taxonomy, database: str) -
             answer = client.post("/v1/cluster", content=body, headers={"Content-Type": "application/json"})
             found = answer.status_code if answer.status_code != 413 or status == 413 else 422
             assert (found, word in answer.json()["detail"]) == (status, True), answer.text
+        mistyped = {"id": "a", "title": "ماء", "labels": ["goals/66"]}
+        unknown = {"comments": [{"text": "ماء"}], "presets": [mistyped], "background": True}
+        answer = client.post("/v1/cluster", json=unknown)
+        assert (answer.status_code, "'goals/66'" in answer.json()["detail"]) == (422, True), answer.text
         assert client.get("/v1/clusterings").json()["items"] == []
         large = client.post("/v1/cluster", json={"comments": [{"text": "ا" * 4_200_000}]})
         assert (large.status_code, "most_cluster_bytes" in large.json()["detail"]) == (413, True)

@@ -191,7 +191,7 @@ class Clusterer:
         }
         return replace(
             tree,
-            notes=notes_of(tree, texts, bool(material.tags.given)),
+            notes=notes_of(tree, material),
             state={name: Array.of(array) for name, array in sorted(state.items())},
         )
 

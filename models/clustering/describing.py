@@ -19,6 +19,7 @@ from models.clustering.reading import Words
 from models.clustering.records import (
     OTHER,
     Campaign,
+    Clustering,
     Comment,
     Minority,
     Phrase,
@@ -138,6 +139,32 @@ class Material:
                 if len(found) < self.quotes:
                     found.setdefault(int(self.owner[comment]), self.quote(comment, kind))
         return tuple(found.values())
+
+
+def describe_anew(
+    tree: Clustering, material: Material, nodes: Sequence[Node], places: Sequence[PlacedComment]
+) -> Clustering:
+    """A tree whose comments have moved, or become more; its drift and notes stay as they were.
+
+    Args:
+        tree: gives the distances of minorities, the presets, and all else that does not follow from places.
+        material: what the tree is drawn from now.
+        nodes: its topics and sub-topics now.
+        places: where each comment lies now.
+    """
+    topics, other = describe_topics(material, nodes, places)
+    known = {one.id: (one.distance, one.strength) for one in tree.minorities}
+    return replace(
+        tree,
+        size=Size(len(places), len(material.speaker)),
+        topics=topics,
+        other=other,
+        minorities=describe_minorities(material, known, places),
+        campaigns=describe_campaigns(material, places),
+        presets=describe_presets(material, [one.preset for one in tree.presets], places),
+        comments=tuple(places),
+        wordless=sum(one.wordless for one in places),
+    )
 
 
 def describe_topics(

@@ -15,10 +15,7 @@ from models.clustering.describing import (
     UNMEASURED,
     Material,
     Node,
-    describe_campaigns,
-    describe_minorities,
-    describe_presets,
-    describe_topics,
+    describe_anew,
 )
 from models.clustering.neighbours import NEIGHBOURS, find_neighbours, smooth
 from models.clustering.notes import notes_of
@@ -120,21 +117,9 @@ def edited(
                 expected=error.expected,
                 remedy=error.remedy,
             ) from error
-    placed = tuple(draft.places.values())
     material = replace(material, chosen=draft.chosen)
-    topics, other = describe_topics(material, list(draft.nodes.values()), placed)
-    known = {one.id: (one.distance, one.strength) for one in tree.minorities}
-    found = replace(
-        tree,
-        topics=topics,
-        other=other,
-        minorities=describe_minorities(material, known, placed),
-        campaigns=describe_campaigns(material, placed),
-        presets=describe_presets(material, [preset.preset for preset in tree.presets], placed),
-        comments=placed,
-    )
-    texts = [comment.text for comment in material.comments]
-    return replace(found, notes=notes_of(found, texts, bool(material.tags.given)))
+    found = describe_anew(tree, material, list(draft.nodes.values()), tuple(draft.places.values()))
+    return replace(found, notes=notes_of(found, material))
 
 
 def _apply(draft: _Draft, edit: Edit) -> None:

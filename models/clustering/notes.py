@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from models.clustering.describing import Material
 from models.clustering.reading import MOST_CHARACTERS
 from models.clustering.records import OTHER, Clustering, Note
 from models.clustering.stability import LEAST_STABLE, SMALL_SAMPLE
@@ -55,13 +54,12 @@ _SENTENCES = {
 }
 
 
-def notes_of(tree: Clustering, texts: Sequence[str], tagged: bool) -> tuple[Note, ...]:
+def notes_of(tree: Clustering, material: Material) -> tuple[Note, ...]:
     """The notes of a tree as it is; those that others made of it stay behind them.
 
     Args:
         tree: described, with its drift.
-        texts: of its comments.
-        tagged: the comments came with tags.
+        material: what it is drawn from.
     """
     found = []
     if tree.size.arguments < SMALL_SAMPLE:
@@ -72,7 +70,7 @@ def notes_of(tree: Clustering, texts: Sequence[str], tagged: bool) -> tuple[Note
         found.append(_note("large_other", OTHER, share=round(100 * tree.other.share)))
     if tree.wordless:
         found.append(_note("wordless", OTHER, count=tree.wordless))
-    long = sum(len(text) > MOST_CHARACTERS for text in texts)
+    long = sum(len(comment.text) > MOST_CHARACTERS for comment in material.comments)
     if long:
         found.append(_note("truncated", count=long))
     if tree.campaigns:
@@ -83,7 +81,7 @@ def notes_of(tree: Clustering, texts: Sequence[str], tagged: bool) -> tuple[Note
         score = topic.stability.score
         if score is not None and score < LEAST_STABLE:
             found.append(_note("unstable", topic.id, score=score))
-    if not tagged:
+    if not material.tags.given:
         found.append(_note("untagged"))
     found.append(_note("no_stance"))
     if tree.drift is not None and tree.drift.drifted:

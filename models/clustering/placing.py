@@ -14,10 +14,7 @@ from models.clustering.describing import (
     LEAST_CAMPAIGN,
     Material,
     Node,
-    describe_campaigns,
-    describe_minorities,
-    describe_presets,
-    describe_topics,
+    describe_anew,
 )
 from models.clustering.duplicates import common_words, find_arguments
 from models.clustering.mapping import Map
@@ -34,7 +31,6 @@ from models.clustering.records import (
     Drift,
     Membership,
     PlacedComment,
-    Size,
 )
 from models.clustering.topics import Numbers, centres_of, closest
 from models.clustering.views import Views, unit
@@ -318,7 +314,13 @@ def place(
         state={**tree.state, "vectors": Array.of(joined_state["vectors"])},
     )
     material = gather(grown, [*comments, *joining], classifications, taxonomy)
-    return _described(tree, grown, material, places)
+    matched = match_presets(material, [one.preset for one in tree.presets])
+    described = tuple(replace(one, presets=given) for one, given in zip(grown.comments, matched, strict=True))
+    found = replace(
+        describe_anew(grown, material, nodes_of(tree), described),
+        drift=_drift(tree, material, described, places.least_fit),
+    )
+    return replace(found, notes=notes_of(found, material))
 
 
 def _check_unedited(tree: Clustering, places: Places) -> None:
@@ -391,28 +393,6 @@ def _with_campaigns(placed: list[PlacedComment]) -> list[PlacedComment]:
             last += 1
             names[argument] = f"c{last}"
     return [replace(one, campaign=names.get(one.argument)) for one in placed]
-
-
-def _described(tree: Clustering, grown: Clustering, material: Material, places: Places) -> Clustering:
-    presets = [preset.preset for preset in tree.presets]
-    matched = match_presets(material, presets)
-    placed = tuple(replace(one, presets=given) for one, given in zip(grown.comments, matched, strict=True))
-    topics, other = describe_topics(material, nodes_of(tree), placed)
-    known = {one.id: (one.distance, one.strength) for one in tree.minorities}
-    found = replace(
-        grown,
-        size=Size(len(placed), len(material.speaker)),
-        topics=topics,
-        other=other,
-        minorities=describe_minorities(material, known, placed),
-        campaigns=describe_campaigns(material, placed),
-        presets=describe_presets(material, presets, placed),
-        comments=placed,
-        wordless=sum(one.wordless for one in placed),
-        drift=_drift(tree, material, placed, places.least_fit),
-    )
-    texts = [comment.text for comment in material.comments]
-    return replace(found, notes=notes_of(found, texts, bool(material.tags.given)))
 
 
 def _drift(tree: Clustering, material: Material, placed: Sequence[PlacedComment], least_fit: float) -> Drift:
