@@ -54,7 +54,7 @@ def test_topics_counts_and_named_steps(run: Run, tmp_path: Path) -> None:
     done = run(_csv(tmp_path / "آراء.csv"), "--text-column", "comment", "--attributes", "region")
     assert done.exit_code == 0, done.output
     steps = [line.split("] ")[1] for line in done.stderr.splitlines()]
-    assert steps == ["mask", "tag", "read", "campaigns", "reduce", "group", "describe", "stability", "map"]
+    assert steps == ["mask", "tag", "read", "campaigns", "reduce", "group", "stability", "map", "describe"]
     assert done.stderr.startswith("[1/9] mask")
     for part in ("آراء", "ماء", "مدرسة", "5 voices", "2 topics", "other: 20.0%", "campaigns: 0", "region: ", "too few"):
         assert part in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -50,7 +51,7 @@ from nlp.taxonomy import Taxonomy
 
 METHOD = "musannif-clusters/1"
 # Share of the work that lies behind when each step begins.
-_BEHIND = dict(zip(STEPS, (0.0, 0.1, 0.25, 0.4, 0.7, 0.8, 0.95), strict=True))
+_BEHIND = dict(zip(STEPS, (0.0, 0.1, 0.15, 0.35, 0.45, 0.65, 0.8), strict=True))
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,10 @@ class Clusterer:
         said = [words[place] for place in arguments.speaker]
         some = np.flatnonzero(spoken)
         rows = found[order][arguments.speaker[some]]
-        views = fit_views(rows, [said[place] for place in some], self.options.seed)
+        heard = [said[place] for place in some.tolist()]
+        views, vectors = fit_views(rows, heard, self.options.seed)
         # The tree keeps half precision; working on it from here on, whoever works on the tree later sees the same.
-        vectors = views(rows, [said[place] for place in some]).astype(np.float16).astype(np.float32)
+        vectors = vectors.astype(np.float16).astype(np.float32)
         near = find_neighbours(vectors, NEIGHBOURS, self.options.seed)
         smoothed = smooth(vectors, near)
         tell("group", _BEHIND["group"])
@@ -124,8 +126,14 @@ class Clusterer:
             seed=self.options.seed,
         )
         places = Places.of(vectors, smoothed, grouping.topic, grouping.subtopic, grouping.least_fit)
-        heard = [said[place] for place in some.tolist()]
-        small = find_minorities(rows, heard, vectors, grouping.topic, self.options.seed)
+        # Three steps that need nothing of one another: the longest goes on beside the two others.
+        with ThreadPoolExecutor(1) as beside:
+            minorities = beside.submit(find_minorities, rows, heard, vectors, grouping.topic, self.options.seed)
+            tell("stability", _BEHIND["stability"])
+            nodes = self._nodes(vectors, grouping)
+            tell("map", _BEHIND["map"])
+            layout = lay_out(smoothed, self.options.seed)
+        small = minorities.result()
         tell("describe", _BEHIND["describe"])
         everything = np.zeros((len(arguments.speaker), vectors.shape[1]), np.float32)
         everything[some] = vectors
@@ -141,10 +149,6 @@ class Clusterer:
             self.options.quotes,
             self.options.phrases,
         )
-        tell("stability", _BEHIND["stability"])
-        nodes = self._nodes(vectors, grouping)
-        tell("map", _BEHIND["map"])
-        layout = lay_out(smoothed, self.options.seed)
         placed = self._place(material, places, grouping, small, layout(smoothed), some)
         topics, other = describe_topics(material, nodes, placed)
         known = {

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
 
 from models.clustering.neighbours import nearest
+from models.clustering.threads import one_thread
 from models.clustering.views import unit
 from models.heads import Floats
 
@@ -52,7 +52,7 @@ def lay_out(smoothed: Floats, seed: int) -> Map:
         seed: of landmarks and layout.
     """
     landmarks = smoothed
-    with threadpool_limits(1, "openmp"):
+    with one_thread():
         if len(smoothed) > _LANDMARKS:
             cells = MiniBatchKMeans(_LANDMARKS, random_state=seed, n_init=1, batch_size=4096, max_iter=20)
             landmarks = unit(cells.fit(smoothed).cluster_centers_)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
-from threadpoolctl import threadpool_limits
 
+from models.clustering.threads import one_thread
 from models.clustering.views import unit
 from models.heads import Floats
 
@@ -50,7 +50,7 @@ def find_neighbours(vectors: Floats, k: int, seed: int) -> Neighbours:
     if count <= _EXACT:
         return Neighbours(*nearest(vectors, vectors, k, without=np.arange(count)))
     wanted = round(count**0.5)
-    with threadpool_limits(1, "openmp"):
+    with one_thread():
         cells = MiniBatchKMeans(wanted, random_state=seed, n_init=1, max_iter=10, batch_size=4096).fit(vectors)
     cell_of = cells.labels_
     centres = cells.cluster_centers_.astype(np.float32)

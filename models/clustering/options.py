@@ -9,7 +9,7 @@ from models.clustering.records import Preset
 from nlp.errors import ClusteringError
 
 # In this order; a caller's progress names them.
-STEPS = ("read", "campaigns", "reduce", "group", "describe", "stability", "map")
+STEPS = ("read", "campaigns", "reduce", "group", "stability", "map", "describe")
 
 # Told the name of each step as it begins, and the share of all work that lies behind, in [0, 1].
 # What it raises ends the work: so is a run cancelled.

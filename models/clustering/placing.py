@@ -316,11 +316,11 @@ def place(
     material = gather(grown, [*comments, *joining], classifications, taxonomy)
     matched = match_presets(material, [one.preset for one in tree.presets])
     described = tuple(replace(one, presets=given) for one, given in zip(grown.comments, matched, strict=True))
-    found = replace(
+    joined = replace(
         describe_anew(grown, material, nodes_of(tree), described),
         drift=_drift(tree, material, described, places.least_fit),
     )
-    return replace(found, notes=notes_of(found, material))
+    return replace(joined, notes=notes_of(joined, material))
 
 
 def _check_unedited(tree: Clustering, places: Places) -> None:

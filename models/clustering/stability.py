@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
 
 from models.clustering.neighbours import find_neighbours, smooth
+from models.clustering.threads import one_thread
 from models.clustering.topics import Numbers, closest
 from models.heads import Floats
 
@@ -43,7 +43,7 @@ def bootstrap(vectors: Floats, labels: Numbers, *, runs: int, neighbours: int, s
             continue
         near = find_neighbours(vectors[drawn], neighbours, seed)
         smoothed = smooth(vectors[drawn], near)
-        with threadpool_limits(1, "openmp"):
+        with one_thread():
             centres = KMeans(count, n_init=1, random_state=seed + run).fit(smoothed).cluster_centers_
         again = closest(smoothed, centres.astype(np.float32))
         before = labels[drawn]

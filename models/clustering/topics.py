@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from sklearn.metrics.pairwise import euclidean_distances
-from threadpoolctl import threadpool_limits
 
+from models.clustering.threads import one_thread
 from models.clustering.views import unit
 from models.heads import Floats
 
@@ -152,7 +152,7 @@ def _draw(places: Numbers, most: int, random: np.random.Generator) -> Numbers:
 
 def _cut(vectors: Floats, drawn: Numbers, count: int, least: int, seed: int) -> Partition:
     # Its threads add in no fixed order: with several, sums differ in their last digits from run to run.
-    with threadpool_limits(1, "openmp"):
+    with one_thread():
         centres = KMeans(count, n_init=2, random_state=seed).fit(vectors[drawn]).cluster_centers_
     centres = centres.astype(np.float32)
     labels = closest(vectors, centres)

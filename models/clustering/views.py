@@ -69,15 +69,20 @@ class Views:
                 expected=f"{len(self.mean)}, as in the tree",
                 remedy="use the model that the tree was made with",
             )
+        lexical = np.empty((len(words), self.word_axes.shape[1]), np.float32)
+        if self.word_axes.shape[1]:
+            counter = self._counter()
+            for start in range(0, len(words), _BLOCK):
+                counts = counter.transform(_texts(words[start : start + _BLOCK]))
+                lexical[start : start + _BLOCK] = counts @ self.word_axes
+        return self._joined(embeddings, lexical)
+
+    def _joined(self, embeddings: Floats, lexical: Floats) -> Floats:
+        """The vectors of comments whose projected words are known, shape ``(comments, kept)``."""
         present = np.linalg.norm(embeddings, axis=1, keepdims=True) > 0
         meaning = unit(unit(embeddings - self.mean) @ self.axes) * present
-        if not self.word_axes.shape[1]:
+        if not lexical.shape[1]:
             return unit(meaning)
-        counter = self._counter()
-        lexical = np.empty((len(words), self.word_axes.shape[1]), np.float32)
-        for start in range(0, len(words), _BLOCK):
-            counts = counter.transform(_texts(words[start : start + _BLOCK]))
-            lexical[start : start + _BLOCK] = counts @ self.word_axes
         said = np.linalg.norm(lexical, axis=1, keepdims=True) > 0
         lexical = unit(unit(lexical) - self.word_mean) * said
         return unit(np.hstack([meaning, _WORD_WEIGHT * lexical]))
@@ -116,13 +121,16 @@ class Views:
         )
 
 
-def fit_views(embeddings: Floats, words: Sequence[Words], seed: int) -> Views:
-    """Find what parts the arguments.
+def fit_views(embeddings: Floats, words: Sequence[Words], seed: int) -> tuple[Views, Floats]:
+    """Find what parts the arguments, and see them so.
 
     Args:
         embeddings: shape ``(arguments, d)``.
         words: of each argument.
         seed: of the sample and of the decompositions.
+
+    Returns:
+        The views, and the vectors that they give of the arguments.
     """
     drawn = np.arange(len(words))
     if len(drawn) > _SAMPLE:
@@ -131,8 +139,9 @@ def fit_views(embeddings: Floats, words: Sequence[Words], seed: int) -> Views:
     mean = sample.mean(axis=0)
     centred = unit(sample - mean)
     axes = principal_axes(centred - centred.mean(axis=0), _EMBEDDING_DIMENSIONS)
-    grams, idf, word_axes, word_mean = _fit_words([words[place] for place in drawn.tolist()], seed)
-    return Views(mean.astype(np.float32), axes, grams, idf, word_axes, word_mean)
+    grams, idf, word_axes, lexical = _fit_words([words[place] for place in drawn.tolist()], seed)
+    views = Views(mean.astype(np.float32), axes, grams, idf, word_axes, unit(lexical).mean(axis=0))
+    return views, views._joined(embeddings, lexical) if len(drawn) == len(words) else views(embeddings, words)
 
 
 def principal_axes(rows: Floats, most: int) -> Floats:
@@ -144,7 +153,7 @@ def principal_axes(rows: Floats, most: int) -> Floats:
 
 
 def _fit_words(words: Sequence[Words], seed: int) -> tuple[tuple[str, ...], Floats, Floats, Floats]:
-    nothing = (), np.zeros(0, np.float32), np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+    nothing = (), np.zeros(0, np.float32), np.zeros((0, 0), np.float32), np.zeros((len(words), 0), np.float32)
     counter = _vectorizer(min_df=2, max_df=0.5, max_features=_GRAMS)
     try:
         counts = counter.fit_transform(_texts(words))
@@ -159,7 +168,7 @@ def _fit_words(words: Sequence[Words], seed: int) -> tuple[tuple[str, ...], Floa
         tuple(counter.get_feature_names_out().tolist()),
         counter.idf_.astype(np.float32),
         word_axes,
-        unit(counts @ word_axes).mean(axis=0),
+        counts @ word_axes,
     )
 
 
