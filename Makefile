@@ -20,8 +20,11 @@ $(VENV)/.development: $(VENV)/.serving
 demo: $(VENV)/.serving
 	$(BIN)/musannif classify data/samples --format table
 
+# A part of the tests on each processor: many of them wait for servers and workers that they start.
+TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: $(VENV)/.development
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 check: $(VENV)/.development
 	$(BIN)/ruff format --check .
@@ -30,7 +33,7 @@ check: $(VENV)/.development
 	$(BIN)/lint-imports
 	$(BIN)/musannif data check
 	$(BIN)/musannif bundle verify
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 # Generated requests to every endpoint: longer than the other checks. FUZZ_CASES is how many.
 fuzz: $(VENV)/.development
