@@ -183,7 +183,7 @@ def test_a_consultation_is_grouped_edited_and_fetched(
     seen: list[tuple[str, float]] = []
     with portal.client, _client(Wire(portal)) as client:
         job = client.cluster(CONSULTATION, title="x", background=True, progress=lambda *one: seen.append(one))
-        assert (job.state, seen[-1]) == ("finished", ("map", 1.0))
+        assert (job.state, seen[-1]) == ("finished", ("describe", 1.0))
         made = client.cluster(CONSULTATION)
         assert made.tree is not None
         rename = {"edit": "rename", "topic": "t1", "title": "المياه"}
