@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A part of the tests on each processor: many of them wait for servers and workers that they start.
+TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test check format fuzz bench bench-clusters serve openapi train wheelhouse clean
 
@@ -19,9 +21,6 @@ $(VENV)/.development: $(VENV)/.serving
 
 demo: $(VENV)/.serving
 	$(BIN)/musannif classify data/samples --format table
-
-# A part of the tests on each processor: many of them wait for servers and workers that they start.
-TESTS := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test: $(VENV)/.development
 	$(TESTS)

@@ -15,7 +15,9 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from models.clustering.clusterer import Clusterer
 from models.clustering.neighbours import nearest
 from models.clustering.options import STEPS, ClusterOptions
+from models.clustering.reading import read_words
 from models.clustering.records import OTHER, Clustering, Comment, Preset
+from models.clustering.views import fit_views
 from nlp.errors import ClusteringError
 from nlp.records import Classification, Tag
 from nlp.taxonomy import Taxonomy
@@ -185,6 +187,13 @@ def test_tags_give_profiles_themes_and_given_topics(taxonomy: Taxonomy) -> None:
     assert given.topics[water.id] > 90
     assert bag.size.voices == sum("حقيبة" in comment.text for comment in comments)
     assert "untagged" not in {note.code for note in tree.notes}
+
+
+def test_comments_are_seen_alike_whether_they_made_the_views_or_join_later() -> None:
+    comments, rows, _, _ = authored()
+    words = read_words([comment.text for comment in comments])
+    views, vectors = fit_views(rows, words, 0)
+    assert np.abs(vectors - views(rows, words)).max() < 1e-5
 
 
 @pytest.mark.parametrize(

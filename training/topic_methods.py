@@ -12,11 +12,11 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import silhouette_score
-from threadpoolctl import threadpool_limits
 
 from models.clustering.clusterer import Clusterer
 from models.clustering.options import ClusterOptions
 from models.clustering.records import Clustering, Comment, Topic
+from models.clustering.threads import one_thread
 from models.clustering.views import unit
 from models.heads import Floats
 from nlp.normalise import find_recipe
@@ -159,7 +159,6 @@ def kmeans_by_silhouette(vectorise: Vectorise, most: int = _MOST) -> Method:
 
 
 def _cut(vectors: Floats, count: int, seed: int) -> Numbers:
-    # Its threads add in no fixed order.
-    with threadpool_limits(1, "openmp"):
+    with one_thread():
         found: Numbers = KMeans(count, n_init=3, random_state=seed).fit_predict(vectors).astype(np.int64)
     return found

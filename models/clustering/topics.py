@@ -151,7 +151,6 @@ def _draw(places: Numbers, most: int, random: np.random.Generator) -> Numbers:
 
 
 def _cut(vectors: Floats, drawn: Numbers, count: int, least: int, seed: int) -> Partition:
-    # Its threads add in no fixed order: with several, sums differ in their last digits from run to run.
     with one_thread():
         centres = KMeans(count, n_init=2, random_state=seed).fit(vectors[drawn]).cluster_centers_
     centres = centres.astype(np.float32)
