@@ -66,7 +66,7 @@ def run_in_order(
     Args:
         tasks: are asked for as they are needed, in the thread of the caller.
         work: what is done with the parts.
-        streams: how often it is done at the same time.
+        streams: how often it is done at the same time; with one, no processor is taken from others.
 
     Yields:
         For each task, in order, the results of its parts, done or still to come. Whatever is not begun is dropped when
@@ -78,9 +78,9 @@ def run_in_order(
         for lot, last in _lots(tasks):
             begun = [[_Begun(part) for part in task] for task in lot]
             groups = _groups([one for task in begun for one in task], streams)
-            if last and pool is None and len(groups) <= 1:
+            if last and pool is None and (streams == 1 or len(groups) <= 1):
                 for group in groups:
-                    _run(group, work, alone=True)
+                    _run(group, work, alone=streams > 1)
             else:
                 pool = pool or ThreadPoolExecutor(streams, thread_name_prefix="stream")
                 for group in groups:

@@ -99,16 +99,24 @@ class Tagger:
     calibration: Calibration
     thresholds: Thresholds
 
-    def classify(self, documents: Sequence[Document], options: Options | None = None) -> list[Classification | Failure]:
+    def classify(
+        self, documents: Sequence[Document], options: Options | None = None, *, streams: int | None = None
+    ) -> list[Classification | Failure]:
         """Tag documents, in order. A document that cannot be tagged gives a failure; the others go on.
+
+        Args:
+            documents: in the order of the results.
+            options: for all of them.
+            streams: windows at a time; as many as the encoder has if not given. One, where several callers tag at the
+                same time.
 
         Raises:
             TaxonomyError: ``options.axes`` names an axis that does not exist.
         """
-        return list(self.stream(documents, options))
+        return list(self.stream(documents, options, streams=streams))
 
     def stream(
-        self, documents: Iterable[Document | Failure], options: Options | None = None
+        self, documents: Iterable[Document | Failure], options: Options | None = None, *, streams: int | None = None
     ) -> Iterator[Classification | Failure]:
         """Tag documents as they come, in order and in bounded memory, however many there are.
 
@@ -117,13 +125,14 @@ class Tagger:
         Args:
             documents: and failures, which stay in their places.
             options: for all of them.
+            streams: windows at a time; as many as the encoder has if not given.
 
         Raises:
             TaxonomyError: ``options.axes`` names an axis that does not exist.
         """
         options = options or Options()
         levels = [level for axis in options.axes for level in self.taxonomy.axis(axis).levels]
-        return self._stream(documents, levels or list(self.taxonomy.levels), options)
+        return self._stream(documents, levels or list(self.taxonomy.levels), options, streams or self.encoder.streams)
 
     def logits(self, texts: Sequence[str]) -> list[Logits]:
         """Uncalibrated logits of raw texts: for each text a row for each of its windows."""
@@ -167,7 +176,7 @@ class Tagger:
         return [[future.result() for future in futures] for futures in tasks]
 
     def _stream(
-        self, documents: Iterable[Document | Failure], levels: list[Level], options: Options
+        self, documents: Iterable[Document | Failure], levels: list[Level], options: Options, streams: int
     ) -> Iterator[Classification | Failure]:
         asked: deque[tuple[str, _Outcome]] = deque()
 
@@ -194,7 +203,7 @@ class Tagger:
                 yield parts
 
         # Results come in the order of the tasks: the first of equal texts is answered before the others.
-        for futures in run_in_order(tasks(), self.encoder.states, streams=self.encoder.streams):
+        for futures in run_in_order(tasks(), self.encoder.states, streams=streams):
             name, outcome = asked.popleft()
             if outcome.answer is None and outcome.error is None:
                 try:

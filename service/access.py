@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
+import time
 import unicodedata
 from datetime import timedelta
 from functools import cached_property
@@ -29,6 +30,7 @@ from service.store import Store
 from service.store.records import Scope, SignIn
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_MOST_RECENT = 1000
 
 
 def require_credentials(settings: Settings, store: Store, clock: Clock) -> None:
@@ -70,9 +72,28 @@ class Access:
         storage = open_storage(settings.rate_storage)
         self._requests = Rate(storage, "most_requests_per_minute", settings.most_requests_per_minute)
         self._sign_ins = Rate(storage, "most_sign_ins_per_minute", settings.most_sign_ins_per_minute)
+        self._recent = _Recent(settings.recall_seconds, clock, store)
+
+    def recall(self, operation: Operation, headers: Headers, cookie: str | None) -> tuple[bool, Caller | None]:
+        """Whether :meth:`admit` waits for nothing, and who was let in just now by the same key or cookie, if anybody.
+
+        Args:
+            operation: what is asked for.
+            headers: of the request.
+            cookie: of a session, if there is one.
+        """
+        if not self._requests.near:
+            return False, None
+        caller = None if operation.need is Open.ANYONE else self._recent.find(headers, cookie)
+        return operation.need is Open.ANYONE or caller is not None, caller
 
     def admit(
-        self, operation: Operation, headers: Headers, cookie: str | None, client: tuple[str, int] | None
+        self,
+        operation: Operation,
+        headers: Headers,
+        cookie: str | None,
+        client: tuple[str, int] | None,
+        known: Caller | None = None,
     ) -> Caller | None:
         """Who asks, if they may, and not too often; ``None`` where anyone may ask.
 
@@ -81,6 +102,7 @@ class Access:
             headers: of the request.
             cookie: of a session, if there is one.
             client: address and port.
+            known: of :meth:`recall`.
 
         Raises:
             UnknownCallerError: nobody knows who asks.
@@ -94,7 +116,7 @@ class Access:
                 _refuse_other_sites(headers)
             return None
         try:
-            caller = self._identify(headers, cookie, client)
+            caller = self._identify(headers, cookie, client, known)
         except UnknownCallerError:
             self._requests.count(address_of(client))
             raise
@@ -151,23 +173,31 @@ class Access:
             with self._store.write(self._clock()) as writer:
                 writer.credentials.end_session(digest_of(caller.token))
 
-    def _identify(self, headers: Headers, cookie: str | None, client: tuple[str, int] | None) -> Caller:
+    def _identify(
+        self, headers: Headers, cookie: str | None, client: tuple[str, int] | None, known: Caller | None
+    ) -> Caller:
+        written = self._store.written
+        caller = known or self._look_up(headers, cookie)
+        if caller is OPEN_CALLER:
+            if not _from_here(client):
+                raise _unknown()
+            _refuse_other_names(headers)
+        if known is None:
+            self._recent.keep(headers, cookie, caller, written)
+        return caller
+
+    def _look_up(self, headers: Headers, cookie: str | None) -> Caller:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         with self._store.read() as reader:
             if scheme:
-                known = recognise(key.strip() if scheme.lower() == "bearer" else "", reader.credentials, self._clock())
-                return Caller(Means.KEY, f"key:{known.name}", known.scopes, known.expires)
+                found = recognise(key.strip() if scheme.lower() == "bearer" else "", reader.credentials, self._clock())
+                return Caller(Means.KEY, f"key:{found.name}", found.scopes, found.expires)
             token = self._token(cookie) if cookie else None
             if token and (session := reader.credentials.sign_in(digest_of(token), self._clock())):
                 return self._signed_in(token, session)
-            if is_loopback(self._settings.host) and _from_here(client) and not reader.credentials.any():
-                _refuse_other_names(headers)
+            if is_loopback(self._settings.host) and not reader.credentials.any():
                 return OPEN_CALLER
-        raise UnknownCallerError(
-            "no key and no session that holds came with the request",
-            expected="Authorization: Bearer KEY, or the cookie of POST /v1/session",
-            remedy="musannif keys create makes a key",
-        )
+        raise _unknown()
 
     def _token(self, cookie: str) -> str | None:
         try:
@@ -196,6 +226,46 @@ class Access:
     def _nobody(self) -> str:
         """The hash of a password that nobody has: unknown names take as long as known ones."""
         return passwords.hash_password(secrets.token_urlsafe())
+
+
+class _Recent:
+    """Callers who were let in, for as long as their keys and cookies hold and nothing is written here.
+
+    Args:
+        seconds: after which they are looked up again: another process may have written.
+        clock: tells what has expired.
+        store: keeps keys, users and sessions.
+    """
+
+    def __init__(self, seconds: float, clock: Clock, store: Store) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._store = store
+        self._callers: dict[tuple[str, str], tuple[Caller, float, int]] = {}
+
+    def find(self, headers: Headers, cookie: str | None) -> Caller | None:
+        caller, end, written = self._callers.get(_proof(headers, cookie), (None, 0.0, 0))
+        if caller is None or written != self._store.written or time.monotonic() >= end:
+            return None
+        return caller if caller.expires is None or self._clock() < caller.expires else None
+
+    def keep(self, headers: Headers, cookie: str | None, caller: Caller, written: int) -> None:
+        if len(self._callers) >= _MOST_RECENT:
+            self._callers.clear()
+        self._callers[_proof(headers, cookie)] = (caller, time.monotonic() + self._seconds, written)
+
+
+def _proof(headers: Headers, cookie: str | None) -> tuple[str, str]:
+    """What a caller is known by; keys and cookies themselves are not kept."""
+    return digest_of(headers.get("authorization", "")), digest_of(cookie or "")
+
+
+def _unknown() -> UnknownCallerError:
+    return UnknownCallerError(
+        "no key and no session that holds came with the request",
+        expected="Authorization: Bearer KEY, or the cookie of POST /v1/session",
+        remedy="musannif keys create makes a key",
+    )
 
 
 def _signer(secret: str, salt: str) -> Signer:

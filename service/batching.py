@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -19,8 +21,10 @@ Result = Classification | Failure
 
 # Texts of one batch, and the characters after which it takes no further text: a comment that stands behind a report
 # waits for one long text at most.
-_BATCH_TEXTS = 16
+_BATCH_TEXTS = 8
 _BATCH_CHARACTERS = 16_000
+# Of the threads of the model.
+_NICENESS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +47,14 @@ class _Work:
 
 
 class Batcher:
-    """One thread runs the model, on batches of the texts that wait.
+    """Threads run the model, each on a batch of the texts that wait.
 
-    Requests take turns text by text, so that a comment does not stand behind a request of hundreds. The encoder runs
-    the windows of a batch one after the other: its 8-bit activations are quantised by the range of each window, and a
-    text is tagged the same whatever else is in its batch. If the thread ends before it is closed, all that wait are
-    told so, and no more is taken.
+    Requests take turns text by text, so that a comment does not stand behind a request of hundreds. A batch keeps to
+    one processor while others run or wait, and has all of them otherwise. A text is tagged the same whatever else is
+    tagged beside it. If a thread ends before it is closed, all that wait are told so, and no more is taken.
 
     Args:
+        threads: batches at a time.
         most_waiting: texts that may wait; a request that finds an empty queue is taken whatever its size.
         deadline_seconds: how long a request may take before what is left of it is dropped.
         now: monotonic seconds.
@@ -62,6 +66,7 @@ class Batcher:
         *,
         most_waiting: int,
         deadline_seconds: float,
+        threads: int = 1,
         now: Callable[[], float] = time.monotonic,
         observe: Callable[[int, float], None] = lambda texts, seconds: None,
     ) -> None:
@@ -72,9 +77,12 @@ class Batcher:
         self._works: deque[_Work] = deque()
         self._seconds_per_text = 0.05
         self._closing = False
+        self._ended = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-        self._thread.start()
+        self._running = 0
+        self._threads = [threading.Thread(target=self._run, name=f"model-{i}", daemon=True) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
@@ -84,8 +92,8 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """The thread of the model takes work."""
-        return self._thread.is_alive()
+        """The threads of the model take work."""
+        return not self._ended
 
     def submit(
         self, tagger: Tagger, documents: Sequence[Document], options: Options, *, patient: bool = False
@@ -133,29 +141,38 @@ class Batcher:
         """Finish what was accepted, and end."""
         with self._changed:
             self._closing = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self._ended = True
 
     def _waiting(self) -> int:
         return sum(work.waiting for work in self._works)
 
     def _run(self) -> None:
+        _step_back()
         batch: list[tuple[_Work, int]] = []
         try:
             while batch := self._next():
                 started = self._now()
                 self._classify(batch)
-                seconds = self._now() - started
-                self._seconds_per_text += 0.1 * (seconds / len(batch) - self._seconds_per_text)
-                self._tell(len(batch), seconds)
+                self._end(len(batch), self._now() - started)
         except BaseException:
+            self._ended = True
             _log.exception("the model has stopped, and takes texts again when the service is started again")
         with self._changed:
             self._closing = True
             left = [*(work for work, _ in batch), *self._works]
             self._works.clear()
+            self._changed.notify_all()
         for work in left:
             _settle(work, model_stopped())
+
+    def _end(self, texts: int, seconds: float) -> None:
+        with self._changed:
+            self._seconds_per_text += 0.1 * (seconds / texts / self._running - self._seconds_per_text)
+            self._running -= 1
+        self._tell(texts, seconds)
 
     def _tell(self, texts: int, seconds: float) -> None:
         try:
@@ -200,20 +217,33 @@ class Batcher:
                 self._works.rotate(-1)
                 if not work.waiting:
                     self._works.remove(work)
+            self._running += 1
             return batch
 
     def _classify(self, batch: list[tuple[_Work, int]]) -> None:
+        with self._changed:
+            streams = 1 if self._running > 1 or self._works else None
         alike: dict[tuple[int, Options], list[tuple[_Work, int]]] = {}
         for work, place in batch:
             alike.setdefault((id(work.tagger), work.options), []).append((work, place))
+        found: list[Result] = []
         for some in alike.values():
             first = some[0][0]
             documents = [work.documents[place] for work, place in some]
-            for (work, place), result in zip(some, _tag(first.tagger, documents, first.options), strict=True):
+            found += _tag(first.tagger, documents, first.options, streams)
+        # The texts of one request may be in the batches of several threads: the last of them answers it.
+        with self._changed:
+            for (work, place), result in zip((one for some in alike.values() for one in some), found, strict=True):
                 work.results[place] = result
-        for work in {id(work): work for work, _ in batch}.values():
-            if len(work.results) == len(work.documents):
-                _settle(work, [work.results[place] for place in range(len(work.documents))])
+            done = {id(work): work for work, _ in batch if len(work.results) == len(work.documents)}
+        for work in done.values():
+            _settle(work, [work.results[place] for place in range(len(work.documents))])
+
+
+def _step_back() -> None:
+    """Let the other threads of the process go first: they say who is refused while the model has all it can do."""
+    if sys.platform == "linux":  # elsewhere niceness is of the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def model_stopped() -> ModelStoppedError:
@@ -231,10 +261,10 @@ def _settle(work: _Work, outcome: list[Result] | MusannifError) -> None:
         _log.debug("the sender of a request is gone before its answer")
 
 
-def _tag(tagger: Tagger, documents: list[Document], options: Options) -> list[Result]:
+def _tag(tagger: Tagger, documents: list[Document], options: Options, streams: int | None) -> list[Result]:
     """Tag a batch; if the model fails on it, tag its texts one by one, so that only the faulty one fails."""
     try:
-        results = list(tagger.classify(documents, options))
+        results = tagger.classify(documents, options, streams=streams)
         if len(results) == len(documents):
             return results
         raise RuntimeError(f"{len(results)} results for {len(documents)} texts")
@@ -242,4 +272,4 @@ def _tag(tagger: Tagger, documents: list[Document], options: Options) -> list[Re
         if len(documents) == 1:
             _log.exception("the model failed on a text")
             return [Failure(documents[0].id, TaggingError("the model failed; the log of the service has the details"))]
-    return [result for document in documents for result in _tag(tagger, [document], options)]
+    return [result for document in documents for result in _tag(tagger, [document], options, streams)]

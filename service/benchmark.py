@@ -1,8 +1,7 @@
 """The service under load, beside the same model without it. Run with ``make bench``; all of it stays on this machine.
 
 Three parts: the model alone; so many clients, each with one comment at a time; and four times what the service can do,
-offered whether it answers or not. Figures of the first two are taken in turns of one run, so that their ratio does not
-depend on the machine.
+offered whether it answers or not. The first two take turns, so that their ratio does not depend on the machine.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from pathlib import Path
+from statistics import median
 
 import click
 
@@ -29,6 +29,11 @@ _COMMENT = (
     "تأخر الباص اليوم ساعة كاملة عند المحطة رقم {number} والتطبيق لا يعمل منذ أسبوع ولم يرد أحد على الشكوى التي قدمتها "
     "في البوابة، نرجو من الوزارة متابعة الموضوع وتحسين الخدمة في الأحياء البعيدة وتوفير معلومات دقيقة عن المواعيد"
 )
+
+# In which the model alone and the service take turns.
+_ROUNDS = 3
+# Comments of one call of the model alone.
+_OFFLINE = 256
 
 
 class Load:
@@ -71,9 +76,10 @@ async def _ask(port: int, number: int, load: Load) -> None:
     load.note(int(answer.split(b" ", 2)[1]), time.perf_counter() - started)
 
 
-async def _closed(port: int, clients: int, seconds: float) -> Load:
-    """So many clients, each of which asks again when it is answered."""
-    load, end = Load(), time.perf_counter() + seconds
+async def _closed(port: int, clients: int, seconds: float, load: Load) -> float:
+    """So many clients, each of which asks again when it is answered; texts tagged in a second."""
+    started, before = time.perf_counter(), load.statuses[200]
+    end = started + seconds
 
     async def client(number: int) -> None:
         turn = 0
@@ -82,18 +88,18 @@ async def _closed(port: int, clients: int, seconds: float) -> Load:
             turn += 1
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    return load
+    return (load.statuses[200] - before) / (time.perf_counter() - started)
 
 
 async def _open(port: int, rate: float, seconds: float, memory: list[int], process: int) -> Load:
     """So many requests a second, whether they are answered or not."""
-    load, started, asked = Load(), time.perf_counter(), []
-    for number in range(int(rate * seconds)):
-        await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
-        asked.append(asyncio.create_task(_ask(port, number, load)))
-        if number % max(1, int(rate)) == 0:
-            memory.append(_resident(process))
-    await asyncio.gather(*asked)
+    load, started = Load(), time.perf_counter()
+    async with asyncio.TaskGroup() as asked:
+        for number in range(int(rate * seconds)):
+            await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
+            asked.create_task(_ask(port, number, load))
+            if number % max(1, int(rate)) == 0:
+                memory.append(_resident(process))
     return load
 
 
@@ -109,8 +115,8 @@ def _alone(seconds: float, threads: int) -> float:
     tagger.classify([Document("", _COMMENT.format(number=0))])
     started, done = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
-        tagger.classify([Document("", _COMMENT.format(number=number)) for number in range(done, done + 16)])
-        done += 16
+        tagger.classify([Document("", _COMMENT.format(number=number)) for number in range(done, done + _OFFLINE)])
+        done += _OFFLINE
     return done / (time.perf_counter() - started)
 
 
@@ -131,13 +137,14 @@ def main(seconds: float, clients: int, threads: int) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    before = _alone(seconds / 2, threads)
     with tempfile.TemporaryDirectory() as folder:
         variables = {
             "MUSANNIF_DATABASE": f"{folder}/musannif.sqlite",
             "MUSANNIF_QUEUE": f"{folder}/queue.sqlite",
             "MUSANNIF_THREADS": str(threads),
             "MUSANNIF_LOG_LEVEL": "warning",
+            # All clients of this measurement come from one address.
+            "MUSANNIF_MOST_REQUESTS_PER_MINUTE": "0",
         }
         command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "--port", str(port)]
         server = subprocess.Popen(command, env={**os.environ, **variables})  # noqa: S603 - our own command
@@ -146,12 +153,21 @@ def main(seconds: float, clients: int, threads: int) -> None:
                 if server.poll() is not None:
                     raise click.ClickException("the service did not start")
                 time.sleep(0.1)
-            asyncio.run(_closed(port, clients, min(seconds, 3)))
-            load = asyncio.run(_closed(port, clients, seconds))
-            rate = load.statuses[200] / seconds
-            alone = (before + _alone(seconds / 2, threads)) / 2
-            _say("the model alone", f"{alone:.1f} texts/s")
-            _say(f"{clients} clients", f"{rate:.1f} texts/s, {rate / alone:.0%} of the model alone")
+            asyncio.run(_closed(port, clients, min(seconds, 3), Load()))
+            load = Load()
+            alone = [_alone(seconds / _ROUNDS, threads)]
+            rates: list[float] = []
+            for _ in range(_ROUNDS):
+                rates.append(asyncio.run(_closed(port, clients, seconds / _ROUNDS, load)))
+                alone.append(_alone(seconds / _ROUNDS, threads))
+            shares = [2 * rate / (one + next_) for rate, one, next_ in zip(rates, alone, alone[1:], strict=False)]
+            rate = median(rates)
+            _say("the model alone", f"{median(alone):.1f} texts/s")
+            _say(
+                f"{clients} clients",
+                f"{rate:.1f} texts/s, {median(shares):.0%} of the model alone in the middle of {_ROUNDS} rounds "
+                f"({min(shares):.0%} to {max(shares):.0%})",
+            )
             _say("", f"{load}; p50 {load.percentile(200, 0.5):.3f} s, p99 {load.percentile(200, 0.99):.3f} s")
             memory: list[int] = []
             over = asyncio.run(_open(port, 4 * rate, seconds, memory, server.pid))

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nlp.errors import MusannifError
 from service.access import Access
+from service.limits import Places
 from service.problems import error_response, problem, problem_response
 from service.scopes import PROBES, Open, Operation, operation_of
 
@@ -22,11 +23,13 @@ class Gate:
 
     Args:
         app: what lies behind.
+        places: where none is left, a request is refused before anybody looks who sent it: that costs least.
         cookie: name of the session's cookie.
     """
 
-    def __init__(self, app: ASGIApp, cookie: str) -> None:
+    def __init__(self, app: ASGIApp, places: Places, cookie: str) -> None:
         self._app = app
+        self._places = places
         self._cookie = cookie
         # Threads of its own: a refusal does not wait until texts are tagged.
         self._threads = CapacityLimiter(_THREADS)
@@ -42,12 +45,20 @@ class Gate:
             # Whether the service lives is asked without end, and answered also where no thread is free.
             await self._app(scope, receive, send)
             return
+        if self._places.full:
+            await self._places.refusal()(scope, receive, send)
+            return
         access: Access | None = getattr(request.app.state, "access", None)
         if access is not None:
             try:
                 cookie = request.cookies.get(self._cookie)
-                asked = (operation, request.headers, cookie, scope["client"])
-                request.state.caller = await to_thread.run_sync(access.admit, *asked, limiter=self._threads)
+                at_once, known = access.recall(operation, request.headers, cookie)
+                asked = (operation, request.headers, cookie, scope["client"], known)
+                # A thread costs more than everything else that is done here.
+                if at_once:
+                    request.state.caller = access.admit(*asked)
+                else:
+                    request.state.caller = await to_thread.run_sync(access.admit, *asked, limiter=self._threads)
             except MusannifError as error:
                 await error_response(error)(scope, receive, send)
                 return

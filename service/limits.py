@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from anyio import fail_after
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import problem, problem_response
@@ -16,28 +19,54 @@ _MOST_OF_ANYONE = 16_384
 _LARGE = frozenset({"/v1/cluster", "/v1/cluster/file", "/v1/clusterings/{clustering_id}/comments"})
 
 
-class ConcurrencyLimit:
-    """ASGI middleware that answers 429 to what comes while ``most`` requests are in progress, but never to probes."""
+class Places:
+    """For requests in progress.
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app = app
+    Args:
+        most: that are in progress at a time.
+    """
+
+    def __init__(self, most: int) -> None:
         self._most = most
-        self._running = 0
+        self._taken = 0
+
+    @property
+    def full(self) -> bool:
+        """Further requests are to be refused."""
+        return self._taken >= self._most
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Hold one."""
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+    def refusal(self) -> Response:
+        """The answer where there is none left."""
+        detail = f"{self._most:,} requests are in progress (most_at_once); try again in a second"
+        return problem_response(problem(429, detail), {"Retry-After": "1"})
+
+
+class ConcurrencyLimit:
+    """ASGI middleware that answers 429 to what comes while all places are taken, but never to probes."""
+
+    def __init__(self, app: ASGIApp, places: Places) -> None:
+        self._app = app
+        self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on if there is room."""
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        if self._running >= self._most:
-            detail = f"{self._most:,} requests are in progress (most_at_once); try again in a second"
-            await problem_response(problem(429, detail), {"Retry-After": "1"})(scope, receive, send)
+        if self._places.full:
+            await self._places.refusal()(scope, receive, send)
             return
-        self._running += 1
-        try:
+        with self._places.taken():
             await self._app(scope, receive, send)
-        finally:
-            self._running -= 1
 
 
 class BodyLimit:

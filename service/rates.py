@@ -9,7 +9,7 @@ import time
 
 from limits import RateLimitItemPerMinute
 from limits.errors import ConfigurationError, StorageError
-from limits.storage import Storage, storage_from_string
+from limits.storage import MemoryStorage, Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from nlp.errors import AccessError, RateLimitError
@@ -61,6 +61,11 @@ class Rate:
         self._item = RateLimitItemPerMinute(most, namespace=name) if most else None
         self._name = name
         self._paused_until = 0.0
+
+    @property
+    def near(self) -> bool:
+        """Counting waits for no other machine."""
+        return self._item is None or isinstance(self._limiter.storage, MemoryStorage)
 
     def count(self, caller: str) -> None:
         """Count one.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from models.processors import processor_share
 from models.tagger import Tagger
 from service.batching import Batcher
 from service.clock import Clock
@@ -86,6 +87,7 @@ def open_runtime(settings: Settings, tagger: Tagger | None, clock: Clock, metric
         batcher = Batcher(
             most_waiting=settings.most_waiting,
             deadline_seconds=settings.deadline_seconds,
+            threads=settings.threads or processor_share(),
             observe=metrics.batch,
         )
         stack.callback(batcher.close)

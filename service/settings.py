@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     )
     most_page: int = Field(default=200, ge=1, description="Most entries in one page of a list.")
     most_at_once: int = Field(
-        default=256,
+        default=128,
         ge=1,
         description="Most requests in progress, and most bodies on their way; others are answered 429.",
     )
@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     )
     most_sign_ins_per_minute: int = Field(
         default=10, ge=0, description="Most attempts to sign in from one address in a minute; 0: no limit."
+    )
+    recall_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        description="Seconds for which a caller who was let in is not looked up again: so long a key may hold that "
+        "another process has revoked.",
     )
     most_failures: int = Field(
         default=5, ge=1, description="Wrong passwords in a row after which an account is locked."

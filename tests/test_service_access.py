@@ -32,7 +32,7 @@ from service.app import create_app
 from service.arabic import ARABIC
 from service.keys import new_key
 from service.languages import preferred
-from service.limits import ConcurrencyLimit
+from service.limits import ConcurrencyLimit, Places
 from service.passwords import hash_password
 from service.problems import problem_of
 from service.rates import Rate, address_of, open_storage
@@ -706,7 +706,7 @@ def test_requests_at_once_are_bounded_and_the_place_is_given_back() -> None:
             if message["type"] == "http.response.start":
                 statuses.append(message["status"])
 
-        limit = ConcurrencyLimit(slow, most=2)
+        limit = ConcurrencyLimit(slow, Places(2))
 
         def ask(path: str) -> asyncio.Task[None]:
             return asyncio.create_task(limit({"type": "http", "path": path}, None, send))  # type: ignore[arg-type]
@@ -720,6 +720,59 @@ def test_requests_at_once_are_bounded_and_the_place_is_given_back() -> None:
         return statuses
 
     assert asyncio.run(exchange()) == [429, 200, 200, 200, 200]
+
+
+def test_a_service_that_is_full_looks_nobody_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = house.client()
+    assert client.get("/v1/session").status_code == 200
+    monkeypatch.setattr(Places, "full", True)
+    monkeypatch.setattr(Access, "admit", None)
+    refused = client.get("/v1/session", headers=bearer("mk_x"))
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert "most_at_once" in refused.json()["detail"]
+    assert client.get("/healthz").status_code == 200
+
+
+def test_who_was_let_in_is_not_looked_up_again_until_something_is_written(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = house.key(Scope.CLASSIFY)
+    looked: list[bool] = []
+    plain = Access._look_up
+
+    def look_up(self, headers, cookie):  # type: ignore[no-untyped-def]
+        looked.append(True)
+        return plain(self, headers, cookie)
+
+    monkeypatch.setattr(Access, "_look_up", look_up)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    client = house.client(headers=bearer(key))
+    assert [client.get("/v1/session").status_code for _ in range(3)] == [200, 200, 200]
+    assert len(looked) == 1
+    assert house.client(headers=bearer(key[:-1] + "x")).get("/v1/session").status_code == 401
+    assert len(looked) == 2
+    with house.store.write(house.now()) as writer:
+        writer.credentials.revoke_key(key[:15], actor="test")
+    assert client.get("/v1/session").status_code == 401
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0, 401), (60, 200)])
+def test_a_key_that_another_process_revokes_holds_as_long_as_the_settings_say(
+    tagger: Tagger, tmp_path: Path, seconds: float, status: int
+) -> None:
+    database = str(tmp_path / "store.sqlite")
+    house = House(tagger, database, recall_seconds=seconds)
+    with house.client() as client:
+        key = house.key(Scope.CLASSIFY)
+        client.headers.update(bearer(key))
+        assert client.get("/v1/session").status_code == 200
+        other = open_store(database)
+        with other.write(house.now()) as writer:
+            writer.credentials.revoke_key(key[:15], actor="test")
+        other.close()
+        assert client.get("/v1/session").status_code == status
+        house.now.pass_by(days=31)  # past its own end it opens nothing
+        assert client.get("/v1/session").status_code == 401
 
 
 def test_no_byte_of_a_body_is_read_before_its_sender_is_known(house: House) -> None:

@@ -92,6 +92,49 @@ def test_a_comment_does_not_wait_for_all_of_a_long_request(gated: Tagger, encode
     assert encoder.read.index("تعليق") < 5
 
 
+def test_two_threads_share_a_request_and_answer_it_whole_and_in_order(gated: Tagger, encoder: GatedEncoder) -> None:
+    names = [f"نص {number}" for number in range(20)]
+    running: list[int] = []
+    batcher = Batcher(most_waiting=100, deadline_seconds=30, threads=2, observe=lambda texts, _: running.append(texts))
+    first = batcher.submit(gated, _documents("أول"), Options())
+    assert encoder.begun.wait(30)
+    encoder.begun.clear()
+    many = batcher.submit(gated, _documents(*names), Options())
+    assert encoder.begun.wait(30)  # another batch has begun, and the first is not done
+    assert not first.done()
+    encoder.gate.set()
+    assert [result.id for result in many.result()] == names
+    assert first.result()[0].id == "أول"
+    batcher.close()
+    assert sum(running) == 21
+
+
+def test_a_batch_has_all_processors_only_while_nothing_else_runs_or_waits(
+    stub: Tagger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int | None] = []
+    gate, begun = threading.Event(), threading.Semaphore(0)
+    plain = Tagger.classify
+
+    def classify(self, documents, options=None, *, streams=None):  # type: ignore[no-untyped-def]
+        given.append(streams)
+        begun.release()
+        assert gate.wait(30)
+        return plain(self, documents, options, streams=streams)
+
+    monkeypatch.setattr(Tagger, "classify", classify)
+    batcher = Batcher(most_waiting=100, deadline_seconds=30, threads=2)
+    alone = batcher.submit(stub, _documents("أول"), Options())
+    assert begun.acquire(timeout=30)
+    beside = batcher.submit(stub, _documents("ثان"), Options())
+    assert begun.acquire(timeout=30)
+    gate.set()
+    assert alone.result()
+    assert beside.result()
+    batcher.close()
+    assert given == [None, 1]
+
+
 def test_a_full_queue_refuses_and_says_when_to_come_again(gated: Tagger, encoder: GatedEncoder) -> None:
     batcher = Batcher(most_waiting=2, deadline_seconds=30)
     batcher.submit(gated, _documents("أول"), Options())
@@ -178,7 +221,7 @@ def test_when_the_model_stops_all_who_wait_are_told_and_nobody_else_is_taken(
 
 def test_a_service_whose_model_stopped_says_so(gated: Tagger, encoder: GatedEncoder) -> None:
     encoder.gate.set()
-    with TestClient(create_app(Settings(), gated)) as client:
+    with TestClient(create_app(Settings(threads=1), gated)) as client:
         assert [client.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
         for _ in range(2):
             answer = client.post("/v1/classify", json={"text": "قاطع"})
@@ -197,7 +240,7 @@ def test_a_service_whose_model_stopped_says_so(gated: Tagger, encoder: GatedEnco
 
 def test_a_process_whose_model_stopped_leaves_jobs_to_others(gated: Tagger, encoder: GatedEncoder) -> None:
     encoder.gate.set()
-    with TestClient(create_app(Settings(job_threads=1), gated)) as client:
+    with TestClient(create_app(Settings(threads=1, job_threads=1), gated)) as client:
         background = client.app.state.runtime.background  # type: ignore[attr-defined]
         jobs, post, _ = background._threads
         background.sweep()
@@ -209,7 +252,7 @@ def test_a_process_whose_model_stopped_leaves_jobs_to_others(gated: Tagger, enco
 
 def test_a_job_is_not_failed_by_a_model_that_stops(gated: Tagger, encoder: GatedEncoder) -> None:
     encoder.gate.set()
-    with TestClient(create_app(Settings(), gated)) as client:
+    with TestClient(create_app(Settings(threads=1), gated)) as client:
         job = client.post("/v1/jobs", json={"items": [{"text": "قاطع"}]}).json()
         client.app.state.runtime.background._work()  # type: ignore[attr-defined]
         assert client.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"
@@ -235,7 +278,7 @@ def test_figures_that_cannot_be_kept_and_wrong_counts_do_not_stop_the_model(
 
 
 def test_a_full_service_answers_429_and_a_model_fault_is_one_item(gated: Tagger, encoder: GatedEncoder) -> None:
-    with TestClient(create_app(Settings(most_waiting=1), gated)) as client:
+    with TestClient(create_app(Settings(threads=1, most_waiting=1), gated)) as client:
         threads = [
             threading.Thread(target=client.post, args=("/v1/classify",), kwargs={"json": {"text": text}})
             for text in ("أول", "ثان")
@@ -268,7 +311,7 @@ def _wait_until(true: Callable[[], bool]) -> None:
 
 
 def test_submissions_wait_in_the_queue_and_take_no_thread(gated: Tagger, encoder: GatedEncoder) -> None:
-    with TestClient(create_app(Settings(), gated)) as client:
+    with TestClient(create_app(Settings(threads=1), gated)) as client:
         batcher = client.app.state.runtime.batcher  # type: ignore[attr-defined]
         answers: list[int] = []
 
@@ -292,7 +335,7 @@ def test_submissions_wait_in_the_queue_and_take_no_thread(gated: Tagger, encoder
 def test_submissions_meet_the_bound_of_the_queue(gated: Tagger, encoder: GatedEncoder, many: bool) -> None:
     bodies = [{"external_id": str(number), "text": f"نص {number}"} for number in range(20)]
     body: dict[str, object] = {"items": bodies} if many else bodies[0]  # type: ignore[dict-item]
-    with TestClient(create_app(Settings(most_waiting=20), gated)) as client:
+    with TestClient(create_app(Settings(threads=1, most_waiting=20), gated)) as client:
         batcher = client.app.state.runtime.batcher  # type: ignore[attr-defined]
         first = batcher.submit(gated, _documents("أول"), Options(), patient=True)
         assert encoder.begun.wait(30)
@@ -310,7 +353,7 @@ def test_submissions_meet_the_bound_of_the_queue(gated: Tagger, encoder: GatedEn
 
 
 def test_submissions_meet_the_deadline_of_the_queue(gated: Tagger, encoder: GatedEncoder) -> None:
-    with TestClient(create_app(Settings(deadline_seconds=0.05), gated)) as client:
+    with TestClient(create_app(Settings(threads=1, deadline_seconds=0.05), gated)) as client:
         batcher = client.app.state.runtime.batcher  # type: ignore[attr-defined]
         batcher.submit(gated, _documents("أول"), Options(), patient=True)
         assert encoder.begun.wait(30)
@@ -334,7 +377,7 @@ def test_many_submissions_share_calls_of_the_model(stub: Tagger, monkeypatch: py
         return plain(self, tagger, documents, *given, **named)
 
     items = [{"external_id": str(number % 19), "text": f"نص {number}"} for number in range(20)]
-    with TestClient(create_app(Settings(), stub)) as client:
+    with TestClient(create_app(Settings(threads=1), stub)) as client:
         monkeypatch.setattr(Batcher, "submit", submit)
         answers = client.post("/v1/submissions", json={"items": items}).json()["items"]
         assert [answer["status"] for answer in answers] == [201] * 19 + [200]
@@ -344,7 +387,7 @@ def test_many_submissions_share_calls_of_the_model(stub: Tagger, monkeypatch: py
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_the_work_of_a_client_that_is_gone_is_dropped(gated: Tagger, encoder: GatedEncoder, method: str) -> None:
-    app = create_app(Settings(), gated)
+    app = create_app(Settings(threads=1), gated)
     item = b'{"text": "\xd9\x85\xd8\xaa\xd8\xb1\xd9\x88\xd9\x83"}'
     body = b'{"items": [%s]}' % item if method == "POST" else item
     path = "/v1/classify" if method == "POST" else "/v1/submissions/a"

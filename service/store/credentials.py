@@ -14,6 +14,8 @@ from service.store import audit
 from service.store.records import ApiKey, Scope, SignIn, User
 from service.store.tables import JobRow, KeyRow, SecretRow, SessionRow, SubmissionRow, UserRow
 
+_ANY = select(or_(exists(KeyRow.id), exists(UserRow.id)))
+
 
 class Credentials:
     """Questions, answered from one transaction."""
@@ -23,7 +25,7 @@ class Credentials:
 
     def any(self) -> bool:
         """Whether a key or a user was ever made."""
-        return bool(self._session.scalar(select(or_(exists(KeyRow.id), exists(UserRow.id)))))
+        return bool(self._session.scalar(_ANY))
 
     def key(self, prefix: str) -> ApiKey | None:
         """The key that begins so."""

@@ -74,11 +74,17 @@ class Store:
         # What is kept for a time is kept as long where the clock jumps forward; see Writer.lived.
         self._watch = Watch()
         self._jumps: Sequence[Jump] | None = None
+        self._written = 0
 
     @property
     def engine(self) -> Engine:
         """The database itself, for the modules of the store."""
         return self._engine
+
+    @property
+    def written(self) -> int:
+        """How often something was written through this store since it was opened."""
+        return self._written
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
@@ -116,6 +122,7 @@ class Store:
             # Only now it is kept.
             self._watch.see(at)
             self._jumps = jumps
+            self._written += 1
         finally:
             self._turn.release()
 
@@ -260,7 +267,6 @@ def _engine(url: URL, busy_seconds: float, query_seconds: float) -> Engine:
     options: dict[str, Any] = {
         "max_overflow": _CONNECTIONS,
         "pool_timeout": busy_seconds,
-        "pool_pre_ping": True,
         "hide_parameters": True,
     }
     try:
@@ -281,7 +287,7 @@ def _engine(url: URL, busy_seconds: float, query_seconds: float) -> Engine:
                 "keepalives_interval": max(1, seconds // _PROBES),
                 "keepalives_count": _PROBES,
             }
-            engine = create_engine(url, **options)
+            engine = create_engine(url, pool_pre_ping=True, **options)
             limits = (
                 f"SET lock_timeout = {max(1, int(busy_seconds * 1000))}; "
                 f"SET statement_timeout = {max(1, int(query_seconds * 1000))}"
