@@ -17,6 +17,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 
@@ -30,6 +32,7 @@ _COMMENT = (
     "في البوابة، نرجو من الوزارة متابعة الموضوع وتحسين الخدمة في الأحياء البعيدة وتوفير معلومات دقيقة عن المواعيد"
 )
 
+_HOST, _PATH, _TYPE = "127.0.0.1", "/v1/classify", "application/json"
 # In which the model alone and the service take turns.
 _ROUNDS = 3
 # Comments of one call of the model alone.
@@ -61,19 +64,38 @@ def _say(name: str, figures: str) -> None:
     click.echo(f"{name:20} {figures}")
 
 
-async def _ask(port: int, number: int, load: Load) -> None:
-    """One comment on a connection of its own: a bare client, which takes little of the processors from the service."""
-    body = json.dumps({"text": _COMMENT.format(number=number), "evidence": False}, ensure_ascii=False).encode()
-    head = (
-        f"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    started = time.perf_counter()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(head.encode() + body)
-    answer = await reader.read()
-    writer.close()
-    load.note(int(answer.split(b" ", 2)[1]), time.perf_counter() - started)
+class Connection:
+    """A bare client, which takes little of the processors from the service."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def ask(self, number: int, load: Load) -> None:
+        """Send one comment, and note what became of it."""
+        body = json.dumps({"text": _COMMENT.format(number=number), "evidence": False}, ensure_ascii=False).encode()
+        head = f"POST {_PATH} HTTP/1.1\r\nHost: {_HOST}\r\nContent-Type: {_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
+        started = time.perf_counter()
+        self._writer.write(head.encode() + body)
+        answer = await self._reader.readuntil(b"\r\n\r\n")
+        length = answer.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+        await self._reader.readexactly(int(length))
+        load.note(int(answer.split(b" ", 2)[1]), time.perf_counter() - started)
+
+
+@asynccontextmanager
+async def _connected(port: int) -> AsyncIterator[Connection]:
+    reader, writer = await asyncio.open_connection(_HOST, port)
+    try:
+        yield Connection(reader, writer)
+    finally:
+        writer.close()
+
+
+async def _one(port: int, number: int, load: Load) -> None:
+    """One comment on a connection of its own."""
+    async with _connected(port) as connection:
+        await connection.ask(number, load)
 
 
 async def _closed(port: int, clients: int, seconds: float, load: Load) -> float:
@@ -83,9 +105,10 @@ async def _closed(port: int, clients: int, seconds: float, load: Load) -> float:
 
     async def client(number: int) -> None:
         turn = 0
-        while time.perf_counter() < end:
-            await _ask(port, number * 100_000 + turn, load)
-            turn += 1
+        async with _connected(port) as connection:
+            while time.perf_counter() < end:
+                await connection.ask(number * 100_000 + turn, load)
+                turn += 1
 
     await asyncio.gather(*(client(number) for number in range(clients)))
     return (load.statuses[200] - before) / (time.perf_counter() - started)
@@ -97,7 +120,7 @@ async def _open(port: int, rate: float, seconds: float, memory: list[int], proce
     async with asyncio.TaskGroup() as asked:
         for number in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
-            asked.create_task(_ask(port, number, load))
+            asked.create_task(_one(port, number, load))
             if number % max(1, int(rate)) == 0:
                 memory.append(_resident(process))
     return load
@@ -175,7 +198,7 @@ def main(seconds: float, clients: int, threads: int) -> None:
             _say("", f"{over}; p99 of 429 {over.percentile(429, 0.99):.3f} s")
             _say("memory", f"{memory[0] / 2**20:.0f} MiB at first, {max(memory) / 2**20:.0f} MiB at most")
             after = Load()
-            asyncio.run(_ask(port, 0, after))
+            asyncio.run(_one(port, 0, after))
             _say("the next comment", f"{after} after {after.percentile(200, 1):.3f} s")
         finally:
             server.terminate()

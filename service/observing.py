@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import sys
@@ -67,6 +68,9 @@ class Observed:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        # Ids of this process: drawing a number of its own for each would ask the system every time.
+        self._process = uuid.uuid4().hex[:20]
+        self._numbers = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and note what became of it."""
@@ -74,7 +78,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         given = dict(scope["headers"]).get(REQUEST_ID.lower().encode(), b"")
-        request_id = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given.decode() if _ID.fullmatch(given) else f"{self._process}{next(self._numbers):012x}"
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
         status = 500
