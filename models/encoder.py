@@ -16,6 +16,9 @@ from models.tokenizer import Window, WindowTokenizer
 from nlp.errors import BundleError
 from nlp.records import Span
 
+# On Windows the environment does not say it; see models/__init__.py.
+onnxruntime.disable_telemetry_events()
+
 
 @dataclass(frozen=True)
 class EncodedWindow:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +55,17 @@ def test_a_long_text_is_read_to_its_end(tiny_bundle: Path) -> None:
     (result,) = tagger.classify([Document("long", filler + "قال الناس في الحي إن رشوة الحي قديم " * 6)])
     assert isinstance(result, Classification)
     assert "16" in [tag.id for tag in result.tags["goals"]]
+
+
+def test_the_runtime_of_the_encoder_keeps_no_identifier_to_tell_its_maker(tiny_bundle: Path, tmp_path: Path) -> None:
+    code = (
+        "import time; from pathlib import Path; from models.bundle import load_tagger; "
+        f"load_tagger(Path({str(tiny_bundle)!r})); time.sleep(1)"
+    )
+    # Without the variables by which the runtime would know a test.
+    variables = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], env=variables, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_a_text_without_a_token_gets_a_valid_empty_answer(tiny_bundle: Path) -> None:
