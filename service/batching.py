@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import sys
 import threading
 import time
 from collections import deque
@@ -13,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
+from models.processors import give_way
 from models.tagger import Options, Tagger
 from nlp.errors import DeadlineError, ModelStoppedError, MusannifError, QueueFullError, TaggingError
 from nlp.records import Classification, Document, Failure
@@ -150,7 +149,8 @@ class Batcher:
         return sum(work.waiting for work in self._works)
 
     def _run(self) -> None:
-        _step_back()
+        # The other threads say who is refused while the model has all it can do.
+        give_way(_NICENESS)
         batch: list[tuple[_Work, int]] = []
         try:
             while batch := self._next():
@@ -238,12 +238,6 @@ class Batcher:
             done = {id(work): work for work, _ in batch if len(work.results) == len(work.documents)}
         for work in done.values():
             _settle(work, [work.results[place] for place in range(len(work.documents))])
-
-
-def _step_back() -> None:
-    """Let the other threads of the process go first: they say who is refused while the model has all it can do."""
-    if sys.platform == "linux":  # elsewhere niceness is of the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def model_stopped() -> ModelStoppedError:

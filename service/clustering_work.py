@@ -12,6 +12,7 @@ from typing import Any
 
 from models.clustering.options import ClusterOptions, Progress
 from models.clustering.plain import from_plain
+from models.processors import give_way
 from models.tagger import Options
 from nlp.errors import ModelStoppedError, MusannifError, StoreDownError
 from nlp.records import Document
@@ -25,6 +26,8 @@ from service.store.writing import Writer
 
 # Seconds between two looks whether a job was cancelled.
 _LOOK_SECONDS = 1.0
+# Of the thread that makes a clustering.
+_NICENESS = 15
 
 _log = logging.getLogger(__name__)
 
@@ -179,6 +182,8 @@ class ClusterWork:
         return self._reported(job, course)
 
     def _run(self, job: Job, course: _Course, future: Future[Made]) -> None:
+        # Also to the threads of the model: what somebody waits for goes first.
+        give_way(_NICENESS)
         try:
             with self._store.read() as reader:
                 kept = reader.clusterings.get(job.options["clustering"])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -133,6 +135,24 @@ def test_a_batch_has_all_processors_only_while_nothing_else_runs_or_waits(
     assert beside.result()
     batcher.close()
     assert given == [None, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is of the whole process elsewhere")
+def test_the_model_gives_way_to_the_threads_that_answer(stub: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    plain = Tagger.classify
+
+    def classify(self, documents, options=None, *, streams=None):  # type: ignore[no-untyped-def]
+        found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return plain(self, documents, options, streams=streams)
+
+    monkeypatch.setattr(Tagger, "classify", classify)
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    batcher = Batcher(most_waiting=100, deadline_seconds=30)
+    assert batcher.submit(stub, _documents("أول"), Options()).result()
+    batcher.close()
+    assert found[0] > before
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again(gated: Tagger, encoder: GatedEncoder) -> None:
