@@ -107,6 +107,19 @@ def test_nothing_is_added_when_one_text_is_faulty(tmp_path: Path, taxonomy: Taxo
     assert before == {file.name: file.read_bytes() for file in (tmp_path / "corpus").iterdir()}
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("كلمتان فقط", "2 words"), ("اتصلوا بي على 0551938274 رجاء", "phone"), ("راسلوني على @layla_hamad هنا", "handle")],
+)
+def test_nothing_is_added_that_the_corpus_does_not_take(
+    tmp_path: Path, taxonomy: Taxonomy, text: str, fault: str
+) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [record(1), record(2, text=text)])
+    with pytest.raises(CorpusError, match=rf"a\.jsonl:2: .*{fault}"):
+        add_texts([path], tmp_path / "corpus", taxonomy, seed=1)
+    assert not (tmp_path / "corpus").exists()
+
+
 def test_nothing_is_added_when_one_part_cannot_be_written(tmp_path: Path, taxonomy: Taxonomy) -> None:
     corpus = tmp_path / "corpus"
     add_texts([write_jsonl(tmp_path / "a.jsonl", [record(n) for n in range(40)])], corpus, taxonomy, seed=1)

@@ -10,17 +10,14 @@ from typing import Any
 
 from models.bundle import sha256_of, write_json
 from nlp.errors import CorpusError, ReadingError
-from nlp.personal_data import NUMBERS_AND_ADDRESSES, find_personal_data
-from nlp.personal_numbers import obviously_false
 from nlp.reading import read_documents
 from nlp.records import Document, LabelledText
 from nlp.taxonomy import Taxonomy
-from training.corpus import PARTS, data_hash, parted_groups, read_corpus
+from training.corpus import PARTS, data_hash, parted_groups, read_corpus, unfit_texts
 from training.duplicates import near_duplicates
 
 MANIFEST = "manifest.json"
 _MOST_LEAK = 0.5
-_SHORTEST, _LONGEST = 3, 330
 
 
 @dataclass(frozen=True)
@@ -58,14 +55,7 @@ def audit_corpus(corpus: Path, taxonomy: Taxonomy, *, against: Sequence[Path] = 
     places = [f"{file}:{number}" for file, number, _ in placed]
     texts = [text for _, _, text in placed]
     faults = parted_groups(placed)
-    for text, place in zip(texts, places, strict=True):
-        if not _SHORTEST <= (words := len(text.text.split())) <= _LONGEST:
-            faults.append(f"{place}: {words} words, expected {_SHORTEST} to {_LONGEST}")
-        faults += [
-            f"{place}: {found.kind} {number!r}"
-            for found in find_personal_data(text.text, NUMBERS_AND_ADDRESSES)
-            if not obviously_false(number := text.text[found.span.start : found.span.end])
-        ]
+    faults += unfit_texts(placed)
     for pair in near_duplicates([text.text for text in texts]):
         faults.append(f"{places[pair.second]}: near-duplicate of {places[pair.first]} ({pair.likeness:.2f})")
     faults += _leaks([text.text for text in texts], places, against)

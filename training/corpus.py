@@ -13,6 +13,8 @@ from datasets import Dataset, Features, Value, disable_progress_bars
 from datasets import List as ListOf
 
 from nlp.errors import CorpusError, ReadingError
+from nlp.personal_data import NUMBERS_AND_ADDRESSES, find_personal_data
+from nlp.personal_numbers import obviously_false
 from nlp.reading import check_text
 from nlp.records import LabelledText
 from nlp.taxonomy import Taxonomy
@@ -23,6 +25,8 @@ LANGUAGES = ("ar", "en", "fr")
 _OPTIONAL = ("kind", "lang", "dialect", "country", "source", "group")
 # What reviewed texts bring along, and nothing learns from.
 _UNREAD = ("sections",)
+# Words of a text that the corpus takes.
+_SHORTEST, _LONGEST = 3, 330
 
 
 PARTS = ("train", "validation", "test")
@@ -233,6 +237,24 @@ def sample_groups(texts: Sequence[LabelledText], share: float) -> tuple[Labelled
     return tuple(text for text in texts if _place("sample", text.group) < share)
 
 
+def unfit_texts(placed: Iterable[tuple[Path, int, LabelledText]]) -> list[str]:
+    """What is wrong with texts for a published corpus: they are too short or too long, or have personal data in them.
+
+    Numbers that are obviously false may stand.
+
+    Args:
+        placed: texts with file and line.
+    """
+    faults = []
+    for file, number, text in placed:
+        if not _SHORTEST <= (words := len(text.text.split())) <= _LONGEST:
+            faults.append(f"{file}:{number}: {words} words, expected {_SHORTEST} to {_LONGEST}")
+        for found in find_personal_data(text.text, NUMBERS_AND_ADDRESSES):
+            if not obviously_false(given := text.text[found.span.start : found.span.end]):
+                faults.append(f"{file}:{number}: {found.kind} {given!r}")
+    return faults
+
+
 def add_texts(files: Sequence[Path], corpus: Path, taxonomy: Taxonomy, *, seed: int) -> dict[str, int]:
     """Add labelled texts to a split corpus; nothing is written unless everything is right.
 
@@ -246,12 +268,15 @@ def add_texts(files: Sequence[Path], corpus: Path, taxonomy: Taxonomy, *, seed: 
         How many texts each part gained.
 
     Raises:
-        CorpusError: a new text is faulty, or its id is taken.
+        CorpusError: a new text is faulty or unfit, or its id is taken.
     """
     existing = [path for part in PARTS if (path := corpus / f"{part}.jsonl").exists()]
     read_corpus([*existing, *files], taxonomy)
+    added = read_corpus(files, taxonomy)
+    if faults := unfit_texts(added):
+        raise CorpusError(faults, remedy="mend these lines; nothing was added")
     lines: dict[str, list[str]] = {part: [] for part in PARTS}
-    for _, _, text in read_corpus(files, taxonomy):
+    for _, _, text in added:
         record = {
             "id": text.id,
             "text": text.text,
