@@ -90,7 +90,7 @@ async def healthz(request: Request) -> HealthResponse:
 async def readyz(request: Request, runtime: RuntimeDep) -> HealthResponse:
     """The model is loaded and takes texts, the database and the queue answer; 503 otherwise, naming what does not."""
     if not runtime.batcher.alive:
-        raise HTTPException(503, "the model has stopped; start the service again")
+        raise model_stopped()
     for name, check in (("the database", _ask_database), ("the queue of the jobs", _ask_queue)):
         try:
             with fail_after(_PROBE_SECONDS):
