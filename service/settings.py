@@ -74,8 +74,8 @@ class Settings(BaseSettings):
     recall_seconds: float = Field(
         default=1.0,
         ge=0,
-        description="Seconds for which a caller who was let in is not looked up again: so long a key may hold that "
-        "another process has revoked.",
+        description="Seconds for which a caller who was let in is not looked up again: so long a key or a sign-in may "
+        "hold that another process has ended.",
     )
     most_failures: int = Field(
         default=5, ge=1, description="Wrong passwords in a row after which an account is locked."
