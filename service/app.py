@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -14,12 +15,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
 import nlp
+from models.processors import give_way
 from models.tagger import Tagger
 from service import about, audits, clusterings, jobs, problems, reviews, sessions, similar, submissions, webhooks
 from service.access import Access, require_credentials
 from service.answers import Batch, read_upload
 from service.batching import model_stopped
 from service.clock import Clock, utc_now
+from service.clustering_work import NICENESS
 from service.dependencies import ModelDep, RuntimeDep, SettingsDep
 from service.gate import Gate
 from service.headers import SecurityHeaders, documentation_policy
@@ -156,7 +159,9 @@ def create_app(
     app.state.clock = clock
     app.state.metrics = figures
     app.state.probing = CapacityLimiter(_PROBE_THREADS)
-    app.state.clustering = CapacityLimiter(_CLUSTERING_THREADS)
+    app.state.clustering = ThreadPoolExecutor(
+        _CLUSTERING_THREADS, "clustering", initializer=give_way, initargs=(NICENESS,)
+    )
     # The last is the first that a request meets. A slow sender takes no place among the requests in progress; bodies on
     # their way have places of their own.
     places = Places(settings.most_at_once)

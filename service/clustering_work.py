@@ -26,8 +26,8 @@ from service.store.writing import Writer
 
 # Seconds between two looks whether a job was cancelled.
 _LOOK_SECONDS = 1.0
-# Of the thread that makes a clustering.
-_NICENESS = 15
+NICENESS = 15
+"""Of threads that make clusterings: below those of the model."""
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class ClusterWork:
 
     def _run(self, job: Job, course: _Course, future: Future[Made]) -> None:
         # Also to the threads of the model: what somebody waits for goes first.
-        give_way(_NICENESS)
+        give_way(NICENESS)
         try:
             with self._store.read() as reader:
                 kept = reader.clusterings.get(job.options["clustering"])

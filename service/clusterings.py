@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from asyncio import get_running_loop
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from anyio import to_thread
 from fastapi import APIRouter, HTTPException, Query, Request, Response, UploadFile
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import StringConstraints
@@ -65,6 +67,8 @@ from service.store.records import (
     StoredComment,
 )
 from service.working import announce
+
+T = TypeVar("T")
 
 router = APIRouter(tags=["clusterings"])
 
@@ -165,8 +169,12 @@ async def _accept(
     taken = _Taken(documents, left_out, asked.title, options, mark, caller)
     if asked.background or len(documents) > settings.most_cluster_comments:
         return await run_in_threadpool(taken.queue, runtime)
-    # On threads of their own, few at a time: others need not wait for a thread.
-    return await to_thread.run_sync(taken.make, runtime, limiter=request.app.state.clustering)
+    return await _aside(request, partial(taken.make, runtime))
+
+
+async def _aside(request: Request, work: Callable[[], T]) -> T:
+    """Do long work on threads of its own, few at a time: others need not wait for a thread, nor for a processor."""
+    return await get_running_loop().run_in_executor(request.app.state.clustering, copy_context().run, work)
 
 
 class _Taken:
@@ -385,7 +393,7 @@ async def post_comments(
     def joined() -> Answer:
         return editing.join(clustering_id, documents, condition, mark, most)
 
-    return response_of(await to_thread.run_sync(joined, limiter=request.app.state.clustering))
+    return response_of(await _aside(request, joined))
 
 
 @router.get(_ONE + "/edits")
