@@ -38,13 +38,15 @@ def processor_share(root: Path = Path("/")) -> int:
 def give_way(niceness: int) -> None:
     """Let other threads of this process go first, and those of other processes; for good, also for threads begun later.
 
-    Where niceness is of the whole process, as everywhere but on Linux, nothing is done.
+    Where niceness is of the whole process, as everywhere but on Linux, nothing is done. A thread that gives way further
+    already stays as it is: only the administrator may take that back.
 
     Args:
         niceness: 0 as usual, 19 for what runs while nothing else does.
     """
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def instructions(root: Path = Path("/")) -> str:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from models.processors import instructions, processor_share
+from models.processors import give_way, instructions, processor_share
 from models.runtime import choose_runtime
 
 
@@ -87,3 +90,19 @@ def test_a_processor_without_sums_of_bytes_is_told_to_be_exact() -> None:
     assert not fast.entries
     assert plain.entries == {"session.x64quantprecision": "1"}
     assert "AVX2, 2 threads: the processor sums products of bytes in several steps" in str(plain)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is of the whole process elsewhere")
+def test_a_thread_gives_way_and_never_takes_it_back() -> None:
+    found: list[int] = []
+
+    def work() -> None:
+        # Of a process that was started with nice as well, where going back is forbidden.
+        for niceness in (18, 19, 5):
+            give_way(niceness)
+            found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [18, 19, 19]
