@@ -19,6 +19,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -145,7 +146,7 @@ def _alone(seconds: float, threads: int) -> float:
 
 def _ready(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{_HOST}:{port}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -158,7 +159,7 @@ def _ready(port: int) -> bool:
 def main(seconds: float, clients: int, threads: int) -> None:
     """Load the service, and say how it bears it."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((_HOST, 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         variables = {
@@ -183,7 +184,7 @@ def main(seconds: float, clients: int, threads: int) -> None:
             for _ in range(_ROUNDS):
                 rates.append(asyncio.run(_closed(port, clients, seconds / _ROUNDS, load)))
                 alone.append(_alone(seconds / _ROUNDS, threads))
-            shares = [2 * rate / (one + next_) for rate, one, next_ in zip(rates, alone, alone[1:], strict=False)]
+            shares = [2 * rate / (one + next_) for rate, (one, next_) in zip(rates, pairwise(alone), strict=True)]
             rate = median(rates)
             _say("the model alone", f"{median(alone):.1f} texts/s")
             _say(
